@@ -1,0 +1,1 @@
+"""The REST edge: routes, wire schemas, problem+json, OpenAPI."""

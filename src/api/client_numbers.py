@@ -1,0 +1,78 @@
+"""Sessions as back ends of the worker kind know them: by their own number for a client's phone."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sessions.errors import SessionExists
+from sessions.ids import SessionName, TenantId
+from sessions.manager import SessionManager
+from sessions.messages import phone_digits
+from sessions.session import NewSession, Session, SessionQuery
+
+_NAME = re.compile(r"session_([0-9]{1,18})_(.+)")
+_PAGE = 200
+
+
+def number_of(name: str, metadata: Mapping[str, Any] | None = None) -> int | None:
+    """Return the back end's number of a session: from its name, else from `numberId`."""
+    if named := _NAME.fullmatch(name):
+        return int(named[1])
+    given = (metadata or {}).get("numberId")
+    if isinstance(given, str) and re.fullmatch(r"[0-9]{1,18}", given):
+        return int(given)
+    return given if isinstance(given, int) and not isinstance(given, bool) else None
+
+
+def dialled(phone: str) -> str | None:
+    """Return a phone number without spacing, with `+` only if it was given; None if it is none."""
+    digits = phone_digits(phone)
+    return digits and ("+" if phone.strip().startswith("+") else "") + digits
+
+
+def session_name(number: int, phone: str) -> SessionName:
+    """Return the sessionId for a number and a phone as `dialled` gives it."""
+    return SessionName(f"session_{number}_{phone}")
+
+
+async def find(
+    manager: SessionManager, tenant: TenantId, number: int, *, only: frozenset[str] | None = None
+) -> Session | None:
+    """Return the session of a number, None if there is none.
+
+    Of several, as after a change of phone, the active one counts, else the newest.
+    """
+    named = SessionQuery(name_prefix=f"session_{number}_", only=only)
+    found = await _matching(manager, tenant, named, number)
+    if not found:
+        found = await _matching(manager, tenant, SessionQuery(only=only), number)
+    return max(found, key=lambda session: (session.is_active, session.created_at), default=None)
+
+
+async def validate(manager: SessionManager, tenant: TenantId, number: int, phone: str) -> Session:
+    """Create the session of a number and a phone unless it is there, and activate it."""
+    name = session_name(number, phone)
+    new = NewSession(session_id=name, phone_number=phone, metadata={"numberId": number})
+    # The same request again, or the number's next validation.
+    with contextlib.suppress(SessionExists):
+        await manager.create(tenant, new)
+    return await manager.activate(tenant, name)
+
+
+async def _matching(
+    manager: SessionManager, tenant: TenantId, query: SessionQuery, number: int
+) -> list[Session]:
+    found: list[Session] = []
+    for offset in _offsets():
+        page = await manager.list(
+            tenant, query.model_copy(update={"limit": _PAGE, "offset": offset})
+        )
+        found += [one for one in page.items if number_of(one.session_id, one.metadata) == number]
+        if offset + _PAGE >= page.total:
+            return found
+    return found
+
+
+def _offsets() -> Iterator[int]:
+    yield from range(0, 1_000_000, _PAGE)

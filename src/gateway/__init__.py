@@ -1,0 +1,1 @@
+"""The running process: settings, wiring, the Socket.IO edge, command line."""

@@ -1,0 +1,249 @@
+"""Takes what back ends put into this worker's queues, and acknowledges what is done.
+
+Model: each delivery becomes a task of ours, which a lost connection does not cancel: half a
+command must not be done. Those about one number take turns in the order in which they came; the
+broker sends no more than so many ahead. What was not acknowledged comes again.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from weakref import WeakValueDictionary
+
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import ChannelInvalidStateError
+
+from gateway.bridge import TemporaryFailure
+from gateway.bridge_rabbitmq_commands import Commands, NotHere
+from gateway.bridge_rabbitmq_link import BROKEN, Link, LinkLost, settled
+from gateway.bridge_rabbitmq_orders import (
+    Command,
+    SendOrder,
+    Unreadable,
+    read_command,
+    read_send,
+)
+from gateway.bridge_rabbitmq_publisher import APP_ID, Publisher
+from gateway.bridge_rabbitmq_topology import (
+    CALL_SECONDS,
+    DECLARE_SECONDS,
+    Topology,
+    declare,
+    depth,
+)
+from sessions.errors import SessionsError
+
+logger = logging.getLogger(__name__)
+
+_PREFETCH = 20
+_MOST_HOPS = 10
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 10.0
+
+
+class Intake:
+    """Consumes commands and messages to send.
+
+    Args:
+        check_seconds: how often it is looked at whether consumers still consume.
+        silence_seconds: so long may messages wait in a queue without any being delivered.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        topology: Topology,
+        *,
+        name: str,
+        worker_id: str,
+        commands: Commands,
+        publisher: Publisher,
+        check_seconds: float = 10.0,
+        silence_seconds: float = 60.0,
+    ) -> None:
+        self._topology = topology
+        self._worker_id = worker_id
+        self._commands = commands
+        self._publisher = publisher
+        self._check_seconds = check_seconds
+        self._silence_seconds = silence_seconds
+        self._link = Link(url, f"{name} (commands)", self._attend)
+        self._turns: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._in_hand = 0
+        self._heard_at: dict[str, float] = {}
+        self._others: dict[str, int] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be taken now."""
+        return self._link.fault
+
+    async def run(self) -> None:
+        """Consume until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            await self._link.run()
+
+    async def _attend(self, connection: AbstractConnection) -> None:
+        await settled(declare(connection, self._topology), seconds=DECLARE_SECONDS)
+        channel = await settled(connection.channel().__aenter__(), seconds=CALL_SECONDS)
+        await settled(channel.set_qos(prefetch_count=_PREFETCH), seconds=CALL_SECONDS)
+        for name in self._topology.consumed:
+            queue = await channel.get_queue(name, ensure=False)
+            self._heard_at[name] = self._now()
+            await settled(queue.consume(partial(self._take, name)), seconds=CALL_SECONDS)
+        self._link.up()
+        while not channel.is_closed:
+            await settled(self._check(connection), seconds=DECLARE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(channel.closed(), self._check_seconds)
+
+    async def _check(self, connection: AbstractConnection) -> None:
+        """Look whether the queues are there and consumed.
+
+        Raises:
+            LinkLost: something is not as it should be; everything is to be set up anew.
+        """
+        await declare(connection, self._topology)
+        for name in self._topology.consumed:
+            counts = await depth(connection, name)
+            waiting, consumers = counts or (0, 0)
+            if not consumers:
+                raise LinkLost(f"nobody consumes {name}")
+            self._others[name] = consumers - 1
+            silent_seconds = self._now() - self._heard_at[name]
+            if waiting == 0 or self._in_hand:
+                self._heard_at[name] = self._now()
+            elif silent_seconds > self._silence_seconds:
+                raise LinkLost(f"{waiting} messages wait in {name} and none comes")
+
+    async def _take(self, queue: str, message: AbstractIncomingMessage) -> None:
+        self._heard_at[queue] = self._now()
+        assert self._group is not None  # noqa: S101 - it holds whoever consumes
+        self._group.create_task(self._handle(queue, message))
+
+    async def _handle(self, queue: str, message: AbstractIncomingMessage) -> None:
+        self._in_hand += 1
+        try:
+            await self._settle(queue, message)
+        except _Gone:
+            return
+        except Exception:
+            # Not acknowledged, so it comes again; and one message must not end the server.
+            logger.exception("message not settled", extra={"service": queue})
+            return
+        finally:
+            self._in_hand -= 1
+        with contextlib.suppress(*BROKEN):
+            await settled(message.ack(), seconds=CALL_SECONDS)
+
+    async def _settle(self, queue: str, message: AbstractIncomingMessage) -> None:
+        """Do what a message says, or put it where it belongs; when this returns, it is done with.
+
+        Raises:
+            _Gone: the message will come again.
+        """
+        if message.app_id == APP_ID and queue != self._topology.message_send:
+            return
+        try:
+            order = self._read(queue, message)
+            if order is not None:
+                async with self._turn(order.number_id):
+                    await self._patiently(message, partial(self._do, queue, message, order))
+        except (Unreadable, SessionsError) as refusal:
+            await self._set_aside(queue, message, str(refusal))
+        except _Gone:
+            raise
+        except Exception as error:
+            # Poison must not come again and again: it is kept, and the consumer lives.
+            logger.exception("command failed unexpectedly", extra={"service": queue})
+            await self._set_aside(queue, message, f"unexpected {type(error).__name__}")
+
+    def _read(self, queue: str, message: AbstractIncomingMessage) -> Command | SendOrder | None:
+        if queue == self._topology.message_send:
+            return read_send(message.body)
+        command = read_command(message.body)
+        if command is None or not self._is_for_us(queue, command.worker_id):
+            return None
+        return command
+
+    def _is_for_us(self, queue: str, worker_id: str | None) -> bool:
+        """Tell whether a command is to be obeyed that came by this queue.
+
+        One that names a worker comes to that worker's own queue as well as to the shared one.
+        """
+        if queue == self._topology.own_commands:
+            return worker_id == self._worker_id
+        if self._topology.own_commands is not None:
+            return worker_id is None
+        return worker_id in {None, self._worker_id}
+
+    async def _do(
+        self, queue: str, message: AbstractIncomingMessage, order: Command | SendOrder
+    ) -> None:
+        try:
+            if isinstance(order, SendOrder):
+                await self._commands.send(order, message_id=message.message_id)
+            else:
+                await self._commands.obey(order)
+        except NotHere:
+            await self._not_here(queue, message, order)
+
+    async def _not_here(
+        self, queue: str, message: AbstractIncomingMessage, order: Command | SendOrder
+    ) -> None:
+        hops = message.headers.get("x-hops", 0)
+        hops = hops if isinstance(hops, int) else 0
+        shared = queue != self._topology.own_commands
+        if shared and self._others.get(queue, 0) > 0 and hops < _MOST_HOPS:
+            await self._publisher.pass_on(message, queue=queue, hops=hops + 1)
+            return
+        reason = f"There is no session of the number {order.number_id}."
+        if isinstance(order, SendOrder):
+            raise Unreadable(reason)
+        # Closing what is not there is done already.
+        if order.action not in {"close", "disconnect"}:
+            await self._commands.refuse(order, reason)
+
+    async def _set_aside(self, queue: str, message: AbstractIncomingMessage, reason: str) -> None:
+        logger.warning("message set aside", extra={"service": queue, "error": reason})
+        work = partial(self._publisher.set_aside, message, queue=queue, reason=reason)
+        await self._patiently(message, work)
+
+    async def _patiently(
+        self, message: AbstractIncomingMessage, work: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Try again what can't be done only for now, as long as the message is ours."""
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return await work()
+            except TemporaryFailure:
+                pass
+            except SessionsError as error:
+                if not error.temporary:
+                    raise
+            if not _is_ours(message):
+                raise _Gone
+            await asyncio.sleep(pause_seconds)
+            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+
+    def _turn(self, number: int) -> asyncio.Lock:
+        return self._turns.setdefault(number, asyncio.Lock())
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+class _Gone(Exception):
+    """The connection by which a message came is lost: the broker delivers it again."""
+
+
+def _is_ours(message: AbstractIncomingMessage) -> bool:
+    """Tell whether a message can still be acknowledged."""
+    try:
+        return not message.channel.is_closed
+    except ChannelInvalidStateError:
+        return False

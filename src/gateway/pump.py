@@ -1,0 +1,113 @@
+"""Carries the event log to bridges: each at its own pace, each from its own cursor.
+
+Model: one listener hears the bus and wakes the lines. Each bridge has a line, a task that looks for
+sessions whose log is longer than the bridge has read, and drains a few of them at once; within a
+session one event is handed over after another. What is taken moves the cursor, a page at a time: a
+crash repeats at most a page. Nothing is held in memory but the page at hand.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from api.bridge_status import BridgeStatus, Redelivery
+from gateway.bridge import Bridge
+from gateway.bridge_line import Line
+from sessions import consumers
+from sessions.bus import Bus
+from sessions.clock import Clock
+from sessions.errors import StorageUnavailable
+from sessions.events import EVERYTHING, SessionEvent
+from sessions.store import Store
+
+logger = logging.getLogger(__name__)
+
+_TRY_AGAIN_SECONDS = 2
+
+
+class Pump:
+    """The bridges of this process."""
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
+        self._store = store
+        self._bus = bus
+        self._clock = clock
+        self._lines: dict[str, Line] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Serve every bridge until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                for line in list(self._lines.values()):
+                    self._start(line)
+                await self._listen()
+        finally:
+            self._group = None
+
+    def add(self, bridge: Bridge) -> None:
+        """Serve one more bridge, from where it was, or from now on if it is new.
+
+        Raises:
+            ValueError: there is one of this name.
+        """
+        if bridge.name in self._lines:
+            message = f"there is a bridge named {bridge.name} already"
+            raise ValueError(message)
+        line = self._lines[bridge.name] = Line(bridge, self._store, self._clock)
+        if self._group is not None:
+            self._start(line)
+
+    async def remove(self, name: str) -> None:
+        """Serve a bridge no more, and forget its cursors. Idempotent.
+
+        Raises:
+            StorageUnavailable: they can't be forgotten now; it is served on.
+        """
+        await self._store.write(lambda unit: consumers.unregister(unit, name))
+        self._lines.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+
+    def nudge(self, name: str) -> None:
+        """Let a bridge try again at once what it is waiting to try again."""
+        if name in self._lines:
+            self._lines[name].nudge()
+
+    async def redeliver(self, name: str) -> Redelivery:
+        """Hand a bridge's parked events over again, oldest first, until one is refused for now."""
+        line = self._lines.get(name)
+        return Redelivery(delivered=0, still_parked=0) if line is None else await line.redeliver()
+
+    async def status(self) -> list[BridgeStatus]:
+        """Return how every bridge is doing.
+
+        Raises:
+            StorageUnavailable: the database does not answer.
+        """
+        return [await line.status() for line in self._lines.values()]
+
+    def _start(self, line: Line) -> None:
+        assert self._group is not None  # noqa: S101 - callers have seen to it
+        self._tasks[line.name] = self._group.create_task(self._serve(line), name=line.name)
+
+    async def _serve(self, line: Line) -> None:
+        await _patiently(line.register)
+        await line.run()
+
+    async def _listen(self) -> None:
+        async with self._bus.subscribe(EVERYTHING) as payloads:
+            async for payload in payloads:
+                event = SessionEvent.model_validate_json(payload)
+                for line in list(self._lines.values()):
+                    line.hear(event)
+
+
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            return await work()
+        except StorageUnavailable:
+            await asyncio.sleep(_TRY_AGAIN_SECONDS)

@@ -1,0 +1,16 @@
+"""Settings of webhooks: where they may lead."""
+
+from pydantic import BaseModel, Field
+
+
+class WebhookSettings(BaseModel):
+    """What is refused so that nobody reaches into the operator's own network."""
+
+    webhook_allow_http: bool = Field(
+        default=False, description="Let webhooks go to http:// addresses, unencrypted."
+    )
+    webhook_allow_private: bool = Field(
+        default=False,
+        description="Let webhooks go to private and loopback addresses: whoever may make one "
+        "reaches what this server reaches.",
+    )

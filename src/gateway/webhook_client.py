@@ -1,0 +1,214 @@
+"""Posts to addresses that strangers chose, without letting them reach into our own network.
+
+A name is resolved once, every address that it has is checked, and the connection goes to a checked
+address: a name that changes between check and use changes nothing. Redirects are not followed, no
+proxy of the environment is used, and an answer that drips ends with the same time limit as any.
+"""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
+
+import httpcore
+
+TOTAL_SECONDS = 15.0
+RESPONSE_BYTES = 1024
+_URL_CHARACTERS = 2048
+_IDLE_SECONDS = 30.0
+_IDLE_CONNECTIONS = 64
+
+# These carry an IPv4 address inside, which may be one of ours.
+_TRANSLATED = tuple(
+    ip_network(text)
+    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
+)
+
+
+class UnfitUrl(ValueError):
+    """The URL can't be posted to; the text says what was expected."""
+
+
+class RefusedAddress(httpcore.ConnectError):
+    """The name leads to an address that is not public."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one attempt: an HTTP status, else an error; `response` is its beginning."""
+
+    latency_ms: int
+    status: int | None = None
+    error: str | None = None
+    response: bytes = field(default=b"", repr=False)
+    retry_after: str | None = None
+
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+def is_public(text: str) -> bool:
+    """Tell whether an IP address is one of the open internet, and of nothing nearer."""
+    address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if not address.is_global or address.is_multicast:
+        return False
+    return not any(address in network for network in _TRANSLATED)
+
+
+class WebhookClient:
+    """One pool of connections for every endpoint; a line to an endpoint bounds its own share."""
+
+    def __init__(self, *, allow_http: bool = False, allow_private: bool = False) -> None:
+        self._schemes = ("https", "http") if allow_http else ("https",)
+        self._allow_private = allow_private
+        self._pool = httpcore.AsyncConnectionPool(
+            max_connections=None,
+            max_keepalive_connections=_IDLE_CONNECTIONS,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=_CheckedBackend(allow_private=allow_private),
+        )
+
+    def check(self, url: str) -> None:
+        """Refuse a URL that could never be posted to; where its name leads is checked at each use.
+
+        Raises:
+            UnfitUrl: with what was expected.
+        """
+        if len(url) > _URL_CHARACTERS or not all("!" <= c <= "~" and c != "\\" for c in url):
+            message = f"Give at most {_URL_CHARACTERS} visible ASCII characters"
+            raise UnfitUrl(message)
+        try:
+            parts = urlsplit(url)
+            host, fits = parts.hostname, parts.port != 0
+        except ValueError:
+            host, fits, parts = None, False, urlsplit("")
+        if parts.scheme not in self._schemes or not host or not fits:
+            message = f"Give a URL such as {self._schemes[0]}://example.com/hook"
+            raise UnfitUrl(message)
+        if "@" in parts.netloc or parts.fragment:
+            message = "Give it without user, password and fragment"
+            raise UnfitUrl(message)
+        if not self._allow_private and _is_private_literal(host):
+            message = "Give a public address; WAGATE_WEBHOOK_ALLOW_PRIVATE=true lets others pass"
+            raise UnfitUrl(message)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        """Post JSON and return what came of it; never raises for what the other side does."""
+        started = time.monotonic()
+        try:
+            self.check(url)
+            async with asyncio.timeout(TOTAL_SECONDS):
+                return await self._post(url, body, headers, started)
+        except TimeoutError:
+            error = f"no answer within {TOTAL_SECONDS:.0f} seconds"
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+            OSError,
+            ValueError,
+        ) as fault:
+            error = f"{type(fault).__name__}: {fault}"
+        return Outcome(_elapsed_ms(started), error=error[:500])
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
+
+    async def _post(
+        self, url: str, body: bytes, headers: Mapping[str, str], started: float
+    ) -> Outcome:
+        sent = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "user-agent": "wagate",
+            "accept-encoding": "identity",
+            **headers,
+        }
+        sent["host"] = urlsplit(url).netloc
+        stream = self._pool.stream(
+            "POST",
+            url,
+            headers=list(sent.items()),
+            content=body,
+        )
+        async with stream as answer:
+            content = b""
+            async for chunk in answer.aiter_stream():
+                content += chunk[: RESPONSE_BYTES - len(content)]
+                if len(content) == RESPONSE_BYTES:
+                    break
+        fields = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+        return Outcome(
+            _elapsed_ms(started),
+            status=answer.status,
+            response=content,
+            retry_after=fields.get(b"retry-after"),
+        )
+
+
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to what it has resolved and checked itself; TLS still asks for the name."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._sockets = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the library's own signature
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address that answers.
+
+        Raises:
+            httpcore.ConnectError: none does, or one of them is not public.
+        """
+        fault: Exception = httpcore.ConnectError("the name has no address")
+        for address in await self._addresses(host, port):
+            try:
+                return await self._sockets.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                fault = error
+        raise fault
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    async def _addresses(self, host: str, port: int) -> list[str]:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            message = "the name can't be resolved"
+            raise httpcore.ConnectError(message) from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        # All of them: one that is ours beside a public one is how a check is walked around.
+        if not self._allow_private and not all(map(is_public, addresses)):
+            message = "the name leads to an address that is not public"
+            raise RefusedAddress(message)
+        return addresses
+
+
+def _is_private_literal(host: str) -> bool:
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
+
+
+def _elapsed_ms(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

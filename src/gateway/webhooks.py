@@ -1,0 +1,286 @@
+"""The webhook endpoints of this server: kept in the database, each with a bridge in the pump.
+
+Model: an endpoint's row and its consumer are made and removed in one transaction; what runs follows
+it. A session that is deleted takes its endpoints' rows with it: `run` lets their bridges go.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from pydantic_core import to_json
+from sqlmodel import col, select
+
+from api.bridge_status import Redelivery
+from api.webhook_status import (
+    UnfitWebhookUrl,
+    Webhook,
+    WebhookAttempt,
+    WebhookChanges,
+    WebhookWithSecret,
+)
+from gateway import webhook_table
+from gateway.bridge_webhook import PAUSES_SECONDS, WebhookBridge, bridge_name
+from gateway.pump import Pump
+from gateway.webhook_client import UnfitUrl, WebhookClient
+from gateway.webhook_signature import new_secret
+from gateway.webhook_table import AttemptRow, Endpoint, Secret, WebhookRow
+from sessions import consumers
+from sessions.bus import Bus
+from sessions.clock import Clock, from_ms, to_ms
+from sessions.errors import StorageUnavailable, WebhookNotFound
+from sessions.events import EVERYTHING, EventType, SessionEvent
+from sessions.ids import SessionId, TenantId, new_uuid
+from sessions.models import SessionRow
+from sessions.store import Store, Unit
+
+logger = logging.getLogger(__name__)
+
+_SECRETS_MOST = 5
+_BY_REQUEST = "Disabled by request."
+_TEST_TYPE = "webhook:test"
+
+
+class Webhooks:
+    """What the REST edge asks, and what adds the bridges."""
+
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        pump: Pump,
+        client: WebhookClient,
+        clock: Clock,
+        *,
+        pauses_seconds: Sequence[float] = PAUSES_SECONDS,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._pump = pump
+        self._client = client
+        self._clock = clock
+        self._pauses_seconds = pauses_seconds
+        self._bridges: dict[str, WebhookBridge] = {}
+        self._owners: dict[SessionId, TenantId] = {}
+
+    async def load(self) -> None:
+        """Add every endpoint's bridge to the pump; raises StorageUnavailable."""
+        async with self._store.read() as db:
+            owners = await db.execute(select(SessionRow.id, SessionRow.tenant))
+            self._owners = {SessionId(id_): TenantId(tenant) for id_, tenant in owners}
+            for endpoint in await webhook_table.endpoints(db):
+                self._add(endpoint)
+
+    async def run(self) -> None:
+        """Let the bridges of deleted sessions go, until cancelled."""
+        async with self._bus.subscribe(EVERYTHING) as payloads:
+            async for payload in payloads:
+                event = SessionEvent.model_validate_json(payload)
+                if event.type is EventType.SESSION_DELETED:
+                    await self._forget(event.session)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def create(
+        self, tenant: TenantId, *, url: str, events: list[str], session: SessionId | None
+    ) -> WebhookWithSecret:
+        """Post what happens from now on."""
+        self._check(url)
+        secret, id_ = new_secret(), new_uuid()
+
+        async def add(unit: Unit) -> Endpoint:
+            row = WebhookRow(
+                id=id_,
+                tenant=tenant,
+                session=session,
+                url=url,
+                events=events,
+                secrets=[asdict(Secret(secret))],
+                created_at=to_ms(unit.clock.now()),
+            )
+            unit.db.add(row)
+            await unit.db.flush()
+            await consumers.register(unit, bridge_name(id_), tenant=tenant, session=session)
+            (endpoint,) = await webhook_table.endpoints(unit.db, id_=id_)
+            return endpoint
+
+        endpoint = await self._store.write(add)
+        self._add(endpoint)
+        return _with_secret(endpoint, secret)
+
+    async def of_tenant(self, tenant: TenantId) -> list[Webhook]:
+        """Return a tenant's endpoints."""
+        async with self._store.read() as db:
+            return [_shown(one) for one in await webhook_table.endpoints(db, tenant=tenant)]
+
+    async def get(self, tenant: TenantId, id_: str) -> Webhook:
+        """Return one."""
+        return _shown(await self._endpoint(tenant, id_))
+
+    async def update(self, tenant: TenantId, id_: str, changes: WebhookChanges) -> Webhook:
+        """Change one; enabled again, it goes on where it was."""
+        columns: dict[str, Any] = changes.model_dump(exclude_none=True)
+        if changes.url is not None:
+            self._check(changes.url)
+        if changes.enabled is not None:
+            columns["disabled_reason"] = None if changes.enabled else _BY_REQUEST
+        if changes.enabled:
+            columns["failing_since"] = None
+        change = partial(webhook_table.change, id_=id_, tenant=tenant, changes=columns)
+        return _shown(self._changed(await self._store.write(change)))
+
+    async def delete(self, tenant: TenantId, id_: str) -> None:
+        """Post to it no more."""
+
+        async def remove(unit: Unit) -> None:
+            row = await unit.db.get(WebhookRow, id_)
+            if row is None or row.tenant != tenant:
+                raise WebhookNotFound
+            await unit.db.delete(row)
+            await consumers.unregister(unit, bridge_name(id_))
+
+        await self._store.write(remove)
+        self._bridges.pop(id_, None)
+        await self._pump.remove(bridge_name(id_))
+
+    async def test(self, tenant: TenantId, id_: str) -> WebhookAttempt:
+        """Post an event that means nothing, once."""
+        await self._endpoint(tenant, id_)
+        bridge = self._bridges.get(id_)
+        if bridge is None:
+            raise WebhookNotFound
+        event_id, now = new_uuid(), self._clock.now()
+        body = to_json({"type": _TEST_TYPE, "id": event_id, "timestamp": to_ms(now)})
+        outcome = await bridge.post(event_id, _TEST_TYPE, body, None)
+        return WebhookAttempt(
+            event_id=event_id,
+            type=_TEST_TYPE,
+            session_id=None,
+            seq=None,
+            at=now,
+            status=outcome.status,
+            latency_ms=outcome.latency_ms,
+            error=outcome.error,
+            response=outcome.response.decode(errors="replace"),
+        )
+
+    async def rotate_secret(
+        self, tenant: TenantId, id_: str, *, overlap: timedelta
+    ) -> WebhookWithSecret:
+        """Sign with a new secret, and with the older ones too until the overlap is over."""
+        secret = new_secret()
+        rotate = partial(
+            webhook_table.rotate,
+            id_=id_,
+            tenant=tenant,
+            secret=secret,
+            overlap=overlap,
+            most=_SECRETS_MOST,
+        )
+        return _with_secret(self._changed(await self._store.write(rotate)), secret)
+
+    async def attempts(self, tenant: TenantId, id_: str, *, limit: int) -> list[WebhookAttempt]:
+        """Return the newest attempts."""
+        await self._endpoint(tenant, id_)
+        async with self._store.read() as db:
+            rows = await webhook_table.attempts(db, id_, limit=limit)
+            ids = {row.session for row in rows}
+            query = select(SessionRow.id, SessionRow.name).where(col(SessionRow.id).in_(ids))
+            names = {known: name for known, name in await db.execute(query)}  # noqa: C416 - typed
+        return [_attempt(row, names.get(row.session or "")) for row in rows]
+
+    async def redeliver(self, tenant: TenantId, id_: str) -> Redelivery:
+        """Hand parked events over again."""
+        await self._endpoint(tenant, id_)
+        return await self._pump.redeliver(bridge_name(id_))
+
+    def _add(self, endpoint: Endpoint) -> None:
+        bridge = self._bridges[endpoint.id] = WebhookBridge(
+            endpoint,
+            store=self._store,
+            client=self._client,
+            clock=self._clock,
+            owner=self._owner,
+            nudge=self._pump.nudge,
+            pauses_seconds=self._pauses_seconds,
+        )
+        self._pump.add(bridge)
+
+    def _check(self, url: str) -> None:
+        try:
+            self._client.check(url)
+        except UnfitUrl as error:
+            raise UnfitWebhookUrl(str(error)) from None
+
+    def _changed(self, endpoint: Endpoint | None) -> Endpoint:
+        if endpoint is None:
+            raise WebhookNotFound
+        if endpoint.id in self._bridges:
+            self._bridges[endpoint.id].endpoint = endpoint
+            self._pump.nudge(bridge_name(endpoint.id))
+        return endpoint
+
+    async def _endpoint(self, tenant: TenantId, id_: str) -> Endpoint:
+        async with self._store.read() as db:
+            found = await webhook_table.endpoints(db, tenant=tenant, id_=id_)
+        if not found:
+            raise WebhookNotFound
+        return found[0]
+
+    async def _owner(self, session: SessionId) -> TenantId | None:
+        """Return whose a session is; remembered, as the end of one is told when it is gone."""
+        if session not in self._owners:
+            async with self._store.read() as db:
+                row = await db.get(SessionRow, session)
+            if row is None:
+                return None
+            self._owners[session] = TenantId(row.tenant)
+        return self._owners[session]
+
+    async def _forget(self, session: SessionId) -> None:
+        gone = [id_ for id_, bridge in self._bridges.items() if bridge.session == session]
+        for id_ in gone:
+            try:
+                await self._pump.remove(bridge_name(id_))
+            except StorageUnavailable:
+                # Its consumer stays, and covers nothing; the bridge has nothing to do either.
+                logger.warning("webhook not removed", extra={"service": bridge_name(id_)})
+                continue
+            del self._bridges[id_]
+
+
+def _shown(endpoint: Endpoint) -> Webhook:
+    since = endpoint.failing_since
+    return Webhook(
+        id=endpoint.id,
+        session_id=endpoint.session_name,
+        url=endpoint.url,
+        events=[*endpoint.events],
+        enabled=endpoint.enabled,
+        disabled_reason=endpoint.disabled_reason,
+        created_at=from_ms(endpoint.created_at),
+        failing_since=None if since is None else from_ms(since),
+    )
+
+
+def _with_secret(endpoint: Endpoint, secret: str) -> WebhookWithSecret:
+    return WebhookWithSecret(**_shown(endpoint).model_dump(), secret=secret)
+
+
+def _attempt(row: AttemptRow, name: str | None) -> WebhookAttempt:
+    return WebhookAttempt(
+        event_id=row.event_id,
+        type=row.type,
+        session_id=name,
+        seq=row.seq,
+        at=from_ms(row.at),
+        status=row.status,
+        latency_ms=row.latency_ms,
+        error=row.error,
+        response=row.response,
+    )

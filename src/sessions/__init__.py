@@ -1,0 +1,1 @@
+"""WhatsApp sessions: engines, event log, outbox. Knows no transport and reads no environment."""

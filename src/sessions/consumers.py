@@ -1,0 +1,264 @@
+"""Durable readers of the event log: each has a cursor per session, and what it could not take.
+
+A consumer is a bridge or a webhook endpoint. It reads every event of the sessions that it covers,
+from where it was registered, or from the beginning for sessions that came later.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Text, delete, func
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel, col, select
+
+from sessions import event_log
+from sessions.clock import from_ms, to_ms
+from sessions.events import SessionEvent
+from sessions.ids import SessionId, SessionName, TenantId
+from sessions.models import EventRow, SessionRow
+from sessions.store import Unit
+
+
+class ConsumerRow(SQLModel, table=True):
+    """A reader of the log, by a name that is its own for ever."""
+
+    __tablename__ = "consumers"
+
+    name: str = Field(primary_key=True)
+    tenant: str | None = None
+    """Whose sessions it reads; None: everybody's."""
+    session: str | None = None
+    """The only session that it reads; None: all of the tenant's."""
+    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ConsumerCursorRow(SQLModel, table=True):
+    """How far a consumer has read one session's log."""
+
+    __tablename__ = "consumer_cursors"
+
+    consumer: str = Field(
+        sa_column=Column(Text, ForeignKey("consumers.name", ondelete="CASCADE"), primary_key=True)
+    )
+    session: str = Field(
+        sa_column=Column(Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
+    )
+    seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class ParkedRow(SQLModel, table=True):
+    """An event that a consumer will never take; kept to be seen, and delivered again by hand."""
+
+    __tablename__ = "parked_events"
+
+    position: int | None = Field(
+        default=None,
+        sa_column=Column(
+            BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+        ),
+    )
+    consumer: str = Field(
+        sa_column=Column(
+            Text, ForeignKey("consumers.name", ondelete="CASCADE"), nullable=False, index=True
+        )
+    )
+    session: str = Field(
+        sa_column=Column(Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False)
+    )
+    seq: int = Field(sa_column=Column(BigInteger, nullable=False))
+    error: str
+    at: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A session whose log has more than the consumer has read."""
+
+    session: SessionId
+    name: SessionName
+    seq: int
+    """Read up to here."""
+    trimmed_seq: int
+    """Forgotten up to here: beyond `seq` there is a gap that must be told."""
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How far a consumer is behind; `oldest` is when its oldest waiting event happened."""
+
+    events: int
+    oldest: datetime | None
+    parked: int
+
+
+async def register(
+    unit: Unit, name: str, *, tenant: TenantId | None = None, session: SessionId | None = None
+) -> None:
+    """Let a consumer read from now on; one that is known goes on where it was."""
+    if await unit.db.get(ConsumerRow, name) is not None:
+        return
+    now = to_ms(unit.clock.now())
+    unit.db.add(ConsumerRow(name=name, tenant=tenant, session=session, created_at=now))
+    await unit.db.flush()
+    rows = await unit.db.execute(
+        select(SessionRow.id, SessionRow.last_seq).where(*_covered(tenant, session))
+    )
+    for id_, last_seq in rows:
+        unit.db.add(ConsumerCursorRow(consumer=name, session=id_, seq=last_seq))
+
+
+async def unregister(unit: Unit, name: str) -> None:
+    """Forget a consumer and where it was. Idempotent."""
+    await unit.db.execute(delete(ConsumerRow).where(col(ConsumerRow.name) == name))
+
+
+def _covered(tenant: str | None, session: str | None) -> list[Any]:
+    wanted: list[Any] = []
+    if tenant is not None:
+        wanted.append(col(SessionRow.tenant) == tenant)
+    if session is not None:
+        wanted.append(col(SessionRow.id) == session)
+    return wanted
+
+
+def _cursor(name: str) -> Any:
+    return (col(ConsumerCursorRow.consumer) == name) & (
+        col(ConsumerCursorRow.session) == col(SessionRow.id)
+    )
+
+
+async def behind(
+    db: AsyncSession, name: str, *, limit: int, without: Sequence[SessionId] = ()
+) -> list[Behind]:
+    """Return sessions that have events which the consumer has not read."""
+    consumer = await db.get(ConsumerRow, name)
+    if consumer is None:
+        return []
+    seq = func.coalesce(col(ConsumerCursorRow.seq), 0)
+    query = (
+        select(SessionRow.id, SessionRow.name, seq, SessionRow.trimmed_seq)
+        .join(ConsumerCursorRow, _cursor(name), isouter=True)
+        .where(
+            col(SessionRow.last_seq) > seq,
+            col(SessionRow.id).not_in(without),
+            *_covered(consumer.tenant, consumer.session),
+        )
+        # Any few of them: in a fixed order, busy ones would starve the rest.
+        .order_by(func.random())
+        .limit(limit)
+    )
+    return [
+        Behind(SessionId(id_), SessionName(session_name), at, trimmed)
+        for id_, session_name, at, trimmed in await db.execute(query)
+    ]
+
+
+async def covers(db: AsyncSession, name: str, session: SessionId) -> bool:
+    """Tell whether a session's events are for this consumer."""
+    consumer = await db.get(ConsumerRow, name)
+    row = await db.get(SessionRow, session)
+    if consumer is None or row is None:
+        return False
+    return consumer.tenant in {None, row.tenant} and consumer.session in {None, row.id}
+
+
+async def read(db: AsyncSession, session: SessionId, seq: int, *, limit: int) -> list[SessionEvent]:
+    """Return a session's events behind a number, in order; none when the session is gone."""
+    row = await db.get(SessionRow, session, populate_existing=True)
+    return [] if row is None else await event_log.behind(db, row, seq, limit=limit)
+
+
+async def advance(unit: Unit, name: str, session: SessionId, seq: int) -> None:
+    """Move a consumer's cursor; one that was unregistered meanwhile stays so."""
+    gone = (
+        await unit.db.get(ConsumerRow, name) is None
+        or await unit.db.get(SessionRow, session) is None
+    )
+    if gone:
+        return
+    row = await unit.db.get(ConsumerCursorRow, (name, session))
+    if row is None:
+        row = ConsumerCursorRow(consumer=name, session=session, seq=seq)
+        unit.db.add(row)
+    row.seq = max(row.seq, seq)
+
+
+async def park(unit: Unit, name: str, event: SessionEvent, error: str) -> None:
+    """Set an event aside that the consumer will never take, and go on behind it."""
+    if await unit.db.get(ConsumerRow, name) is None:
+        return
+    unit.db.add(
+        ParkedRow(
+            consumer=name,
+            session=event.session,
+            seq=event.seq or 0,
+            error=error[:1000],
+            at=to_ms(unit.clock.now()),
+        )
+    )
+    await advance(unit, name, event.session, event.seq or 0)
+
+
+async def parked(
+    db: AsyncSession, name: str, *, limit: int
+) -> list[tuple[int, SessionEvent | None]]:
+    """Return a consumer's parked events, the oldest first; None for one that is kept no more."""
+    query = (
+        select(ParkedRow)
+        .where(col(ParkedRow.consumer) == name)
+        .order_by(col(ParkedRow.position))
+        .limit(limit)
+    )
+    found: list[tuple[int, SessionEvent | None]] = []
+    for row in (await db.execute(query)).scalars():
+        events = await read(db, SessionId(row.session), row.seq - 1, limit=1)
+        kept = next((event for event in events if event.seq == row.seq), None)
+        found.append((row.position or 0, kept))
+    return found
+
+
+async def unpark(unit: Unit, position: int) -> None:
+    """Forget a parked event: it was delivered after all."""
+    await unit.db.execute(delete(ParkedRow).where(col(ParkedRow.position) == position))
+
+
+async def lag(db: AsyncSession, name: str) -> Lag:
+    """Return how far a consumer is behind."""
+    waiting = await behind(db, name, limit=100_000)
+    events, oldest = 0, None
+    for session in waiting:
+        row = await db.get(SessionRow, session.session, populate_existing=True)
+        first = max(session.seq, session.trimmed_seq) + 1
+        events += 0 if row is None else row.last_seq - first + 1
+        at = await _moment(db, session.session, first)
+        oldest = at if oldest is None or (at is not None and at < oldest) else oldest
+    query = select(func.count()).where(col(ParkedRow.consumer) == name)
+    parked = (await db.execute(query)).scalar() or 0
+    return Lag(events, None if oldest is None else from_ms(oldest), parked)
+
+
+async def _moment(db: AsyncSession, session: SessionId, seq: int) -> int | None:
+    row = await db.get(EventRow, (session, seq))
+    return None if row is None else row.timestamp
+
+
+async def slowest(db: AsyncSession, session: SessionId) -> int | None:
+    """Return how far the slowest consumer that covers a session has read it, None without any."""
+    tenant = select(SessionRow.tenant).where(col(SessionRow.id) == session).scalar_subquery()
+    query = (
+        select(func.min(func.coalesce(col(ConsumerCursorRow.seq), 0)))
+        .select_from(ConsumerRow)
+        .join(
+            ConsumerCursorRow,
+            (col(ConsumerCursorRow.consumer) == col(ConsumerRow.name))
+            & (col(ConsumerCursorRow.session) == session),
+            isouter=True,
+        )
+        .where(
+            col(ConsumerRow.tenant).is_(None) | (col(ConsumerRow.tenant) == tenant),
+            col(ConsumerRow.session).is_(None) | (col(ConsumerRow.session) == session),
+        )
+    )
+    return (await db.execute(query)).scalar()

@@ -1,0 +1,1 @@
+"""Back ends that exist, as stubs written from the contract alone."""

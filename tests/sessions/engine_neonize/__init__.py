@@ -1,0 +1,1 @@
+"""The neonize engine on the real library, against a loopback WhatsApp."""
