@@ -39,6 +39,11 @@ def logs(
     """Configure logs into memory, and put everything back as it was."""
     root = logging.getLogger()
     handlers, root_level = root.handlers, root.level
+    levels = {
+        name: one.level
+        for name, one in logging.root.manager.loggerDict.items()
+        if isinstance(one, logging.Logger)
+    }
     written = stream or io.StringIO()
     try:
         configure_logs(level, log_format, written)
@@ -46,6 +51,8 @@ def logs(
     finally:
         root.handlers = handlers
         root.setLevel(root_level)
+        for name in list(logging.root.manager.loggerDict):
+            logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
         logging.captureWarnings(capture=False)
         logging.raiseExceptions = True
 

@@ -13,6 +13,7 @@ async def test_no_code_and_no_message_reaches_a_log(
     bench: Bench, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sessions")
     async with bench.open(new_session()) as watched:
         code = await watched.wait_for(QrCode)
         pairing_code = await watched.connection.pair_phone(ALICE)
