@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -18,9 +19,9 @@ from api.state import ApiState
 from auth.principal import Principal, Scope
 from auth.tokens import TokenVerifier
 from gateway import asyncapi
-from gateway.bridge_rabbitmq_worker import RabbitMqWorker
+from gateway.back_ends import BackEnd, back_ends, faults
 from gateway.database import open_database
-from gateway.policy import rabbitmq_topology, realtime_limits, session_policy
+from gateway.policy import realtime_limits, session_policy
 from gateway.pump import Pump
 from gateway.realtime import Realtime
 from gateway.realtime_metrics import RealtimeMetrics
@@ -80,7 +81,7 @@ class _Parts:
     realtime: Realtime
     pump: Pump
     webhooks: Webhooks
-    rabbitmq: RabbitMqWorker | None
+    back_ends: dict[str, BackEnd]
     revocations: Revocations
     supervisor: Supervisor
 
@@ -107,7 +108,7 @@ def _parts(settings: Settings, data: Path, verifier: TokenVerifier) -> _Parts:
         realtime=_realtime(settings, manager, services, verifier, RealtimeMetrics(registry)),
         pump=pump,
         webhooks=_webhooks(settings, services, pump),
-        rabbitmq=_rabbitmq(settings, manager, clock),
+        back_ends=back_ends(settings, manager, clock),
         revocations=Revocations(database, verifier.revocations),
         supervisor=Supervisor(registry),
     )
@@ -126,9 +127,10 @@ def _runs(parts: _Parts) -> dict[str, Run]:
         "webhooks": parts.webhooks.run,
         "realtime": parts.realtime.run,
     }
-    if parts.rabbitmq is not None:
-        parts.pump.add(parts.rabbitmq.bridge)
-        runs["rabbitmq"] = parts.rabbitmq.run
+    for name, back_end in parts.back_ends.items():
+        if back_end.bridge is not None:
+            parts.pump.add(back_end.bridge)
+        runs[name] = back_end.run
     return runs
 
 
@@ -141,7 +143,7 @@ def _lifespan(
         revoker=parts.revocations,
         bridges=parts.pump,
         webhooks=parts.webhooks,
-        degraded=list if parts.rabbitmq is None else parts.rabbitmq.degraded,
+        degraded=partial(faults, parts.back_ends),
         worker_id=settings.worker_id,
         metrics=parts.registry,
         asyncapi=asyncapi.document(),
@@ -211,21 +213,6 @@ def _webhooks(settings: Settings, services: Services, pump: Pump) -> Webhooks:
         allow_http=settings.webhook_allow_http, allow_private=settings.webhook_allow_private
     )
     return Webhooks(services.store, services.bus, pump, client, services.clock)
-
-
-def _rabbitmq(settings: Settings, manager: SessionManager, clock: Clock) -> RabbitMqWorker | None:
-    """Return this server as a worker of a back end, if the settings name a broker."""
-    if settings.rabbitmq_url is None:
-        return None
-    return RabbitMqWorker(
-        manager,
-        TenantId(settings.bridge_tenant),
-        url=settings.rabbitmq_url.get_secret_value(),
-        topology=rabbitmq_topology(settings),
-        clock=clock,
-        name=settings.worker_name,
-        status_seconds=settings.status_seconds,
-    )
 
 
 def _redis(settings: Settings) -> Redis | None:

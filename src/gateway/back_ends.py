@@ -1,0 +1,55 @@
+"""The back ends that the settings name: each a bridge in the pump, and what runs beside it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.bridge import Bridge
+from gateway.bridge_rabbitmq_worker import RabbitMqWorker
+from gateway.policy import rabbitmq_topology
+from gateway.settings import Settings
+from sessions.clock import Clock
+from sessions.ids import TenantId
+from sessions.manager import SessionManager
+
+
+class BackEnd(Protocol):
+    """What this server does for one of them."""
+
+    @property
+    def bridge(self) -> Bridge | None:
+        """What tells it of sessions; None: it is told nothing."""
+        ...
+
+    async def run(self) -> None:
+        """Serve until cancelled, whatever the other side does."""
+        ...
+
+    def degraded(self) -> list[str]:
+        """Return why it is not served now; nothing when it is. Asks only memory."""
+        ...
+
+
+def back_ends(settings: Settings, manager: SessionManager, clock: Clock) -> dict[str, BackEnd]:
+    """Construct what the settings ask for, by the name of its service."""
+    made: dict[str, BackEnd | None] = {"rabbitmq": _rabbitmq(settings, manager, clock)}
+    return {name: back_end for name, back_end in made.items() if back_end is not None}
+
+
+def faults(serving: Mapping[str, BackEnd]) -> list[str]:
+    """Return what does not work now, of all of them."""
+    return [fault for back_end in serving.values() for fault in back_end.degraded()]
+
+
+def _rabbitmq(settings: Settings, manager: SessionManager, clock: Clock) -> RabbitMqWorker | None:
+    """Return this server as a worker of a back end, if the settings name a broker."""
+    if settings.rabbitmq_url is None:
+        return None
+    return RabbitMqWorker(
+        manager,
+        TenantId(settings.bridge_tenant),
+        url=settings.rabbitmq_url.get_secret_value(),
+        topology=rabbitmq_topology(settings),
+        clock=clock,
+        name=settings.worker_name,
+        status_seconds=settings.status_seconds,
+    )
