@@ -56,15 +56,16 @@ def _participants(stanza: Node) -> Iterator[tuple[Jid, Node]]:
 
 def _read(companion: Companion, stanza: Node, owner: Account, encrypted: Node) -> bool:
     """Show a message on a phone; whether it is one that the phone acknowledges."""
-    peer = str(companion.address)
+    peer, id_ = str(companion.address), stanza.text("id")
     try:
         plaintext = owner.keys.decrypt(peer, encrypted.text("type"), encrypted.data)
-    except ReadBefore:
-        # A companion that has missed the ack sends again: the phone shows the message once.
-        return True
     except Undecryptable as reason:
-        log.warning("phone %s cannot read message %s: %s", owner.phone, stanza.text("id"), reason)
-        owner.undecryptable.append(stanza.text("id"))
+        is_own = owner is companion.account
+        if isinstance(reason, ReadBefore) and (is_own or _is_shown(owner, id_)):
+            # A companion that has missed the ack sends again: the phone shows the message once.
+            return not is_own
+        log.warning("phone %s cannot read message %s: %s", owner.phone, id_, reason)
+        owner.undecryptable.append(id_)
         return False
     message = Fields(plaintext)
     if SENDER_KEY_DISTRIBUTION in message:
@@ -74,6 +75,10 @@ def _read(companion: Companion, stanza: Node, owner: Account, encrypted: Node) -
         return False
     _show(owner, companion.account, stanza, message)
     return True
+
+
+def _is_shown(owner: Account, id_: str) -> bool:
+    return any(one.id == id_ for one in owner.received)
 
 
 def _keep_sender_key(owner: Account, peer: str, distribution: Fields) -> None:
