@@ -2,9 +2,10 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from api.session_search import foremost, matching
 from sessions.errors import SessionExists
 from sessions.ids import SessionName, TenantId
 from sessions.manager import SessionManager
@@ -12,7 +13,6 @@ from sessions.messages import phone_digits
 from sessions.session import NewSession, Session, SessionQuery
 
 _NAME = re.compile(r"session_([0-9]{1,18})_(.+)")
-_PAGE = 200
 
 
 def number_of(name: str, metadata: Mapping[str, Any] | None = None) -> int | None:
@@ -43,11 +43,13 @@ async def find(
 
     Of several, as after a change of phone, the active one counts, else the newest.
     """
+
+    def is_it(session: Session) -> bool:
+        return number_of(session.session_id, session.metadata) == number
+
     named = SessionQuery(name_prefix=f"session_{number}_", only=only)
-    found = await _matching(manager, tenant, named, number)
-    if not found:
-        found = await _matching(manager, tenant, SessionQuery(only=only), number)
-    return max(found, key=lambda session: (session.is_active, session.created_at), default=None)
+    found = await matching(manager, tenant, named, is_it)
+    return foremost(found or await matching(manager, tenant, SessionQuery(only=only), is_it))
 
 
 async def validate(manager: SessionManager, tenant: TenantId, number: int, phone: str) -> Session:
@@ -58,21 +60,3 @@ async def validate(manager: SessionManager, tenant: TenantId, number: int, phone
     with contextlib.suppress(SessionExists):
         await manager.create(tenant, new)
     return await manager.activate(tenant, name)
-
-
-async def _matching(
-    manager: SessionManager, tenant: TenantId, query: SessionQuery, number: int
-) -> list[Session]:
-    found: list[Session] = []
-    for offset in _offsets():
-        page = await manager.list(
-            tenant, query.model_copy(update={"limit": _PAGE, "offset": offset})
-        )
-        found += [one for one in page.items if number_of(one.session_id, one.metadata) == number]
-        if offset + _PAGE >= page.total:
-            return found
-    return found
-
-
-def _offsets() -> Iterator[int]:
-    yield from range(0, 1_000_000, _PAGE)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.examples import BY_MODEL
@@ -29,6 +29,11 @@ _PATH_PARAMETERS = {
         "The back end's number of a client.",
         {"type": "string", "pattern": "^[0-9]{1,18}$"},
     ),
+    "sessionId": (
+        "The session's `sessionId` or `id`.",
+        {"type": "string", "pattern": SESSION_NAME},
+    ),
+    "chatbotId": ("The back end's own id of a chatbot.", {"type": "string", "minLength": 1}),
     "webhookId": ("The webhook's `id`.", {"type": "string", "format": "uuid"}),
     "name": ("The bridge's name.", {"type": "string", "pattern": "^[A-Za-z0-9:_-]{1,128}$"}),
 }
@@ -67,7 +72,8 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             "examples": problem_examples(operations),
             "headers": {name: _header(text) for name, text in _HEADERS.items()},
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             },
         },
     }
@@ -91,14 +97,23 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     # In a fixed order, as the committed document is compared with this one.
     described["responses"] = dict(sorted(described["responses"].items()))
     if operation.takes_body and operation.body.model_fields:
-        required = any(field.is_required() for field in operation.body.model_fields.values())
         content = {"application/json": {"schema": _ref(operation.body)}}
-        described["requestBody"] = {"required": required, "content": content}
+        described["requestBody"] = {"required": _is_needed(operation.body), "content": content}
     if operation.scopes:
         needed = ", ".join(f"`{scope.value}`" for scope in operation.scopes)
         described["description"] = f"Needs the scope {needed}."
-        described["security"] = [{"bearer": []}]
+        doors = ("bearer", "apiKey") if operation.takes_api_key else ("bearer",)
+        described["security"] = [{door: []} for door in doors]
     return described
+
+
+def _is_needed(body: type[BaseModel]) -> bool:
+    """Tell whether an empty object will not do."""
+    try:
+        body.model_validate({})
+    except ValidationError:
+        return True
+    return False
 
 
 def _path(operation: Operation) -> Iterable[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -50,7 +50,10 @@ class Call(Generic[B, Q]):
         Raises:
             SessionNotFound: the token is narrowed to others, or nothing can be called so.
         """
-        ref: str = self.request.path_params["id"]
+        return await self.known(self.request.path_params["id"])
+
+    async def known(self, ref: str) -> str:
+        """Return how to name a session to the manager, given its id or name, as `ref` does."""
         if not is_session_name(ref):
             raise SessionNotFound
         if self.principal.sessions is None:
@@ -91,6 +94,8 @@ class Operation:
     """The caller needs each of them; none: public, so that there is no principal."""
     problems: tuple[type[SessionsError] | type[AuthError], ...] = ()
     headers: tuple[str, ...] = ()
+    takes_api_key: ClassVar[bool] = False
+    """Whether a back end's key is as good as a token here."""
 
     @cached_property
     def body(self) -> type[Body]:

@@ -5,10 +5,12 @@ from itertools import groupby
 
 from pydantic_core import to_json
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 
 from api import (
     bridges,
+    chatbot_module,
+    chatbot_service,
     conversations,
     docs,
     events,
@@ -36,6 +38,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *bridges.OPERATIONS,
     *webhooks.OPERATIONS,
     *worker_backend.OPERATIONS,
+    *chatbot_module.OPERATIONS,
+    *chatbot_service.OPERATIONS,
     *health.OPERATIONS,
 )
 EXPOSED_HEADERS = ("Location", "X-Request-Id", "Retry-After", "Idempotency-Key")
@@ -66,6 +70,14 @@ def _documents() -> list[Route]:
         Route("/asyncapi.json", _serve_asyncapi),
         *docs.routes(),
     ]
+
+
+_KEYED = [compile_path(each.path)[0] for each in OPERATIONS if each.takes_api_key]
+
+
+def takes_api_key(path: str) -> bool:
+    """Tell whether a back end's key is as good as a token at a path."""
+    return any(pattern.match(path) for pattern in _KEYED)
 
 
 def is_public(path: str) -> bool:

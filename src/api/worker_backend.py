@@ -8,34 +8,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
-from pydantic_core import from_json, to_json
-from starlette.requests import Request
 from starlette.responses import Response
 
-from api import errors
+from api.back_end_operation import ALREADY_CONNECTED, NO_STORE, BackEndOperation
 from api.client_numbers import dialled, find, session_name, validate
-from api.errors import PROBLEM_JSON, Refusal
-from api.operations import Answer, Call, Operation, json_response
+from api.operations import Answer, Call, json_response
 from api.rendering import data_url
 from api.requests import IDEMPOTENCY_KEY, read_idempotency_key
 from api.schemas import Body, NoQuery, Nothing, Phone, Query, Recipient, Text, Visible
-from api.state import ApiRequest
-from auth.errors import AuthError, InsufficientScope
+from auth.errors import InsufficientScope
 from auth.principal import Scope
 from sessions.errors import (
     IdempotencyConflict,
     QrNotAvailable,
     QueueFull,
     SessionNotFound,
-    SessionsError,
     Unavailable,
 )
 from sessions.messages import OutgoingText
 from sessions.session import Session
 from sessions.status import Status
-
-ALREADY_CONNECTED = "Session already connected. No QR needed."
-_NO_STORE = {"Cache-Control": "no-store"}
 
 
 class ValidateNumber(Body):
@@ -106,22 +98,6 @@ class Queued(BaseModel):
     message_id: str
 
 
-class WorkerOperation(Operation):
-    """An operation whose problems carry `success` and `message` too."""
-
-    async def answer(self, request: ApiRequest) -> Response:
-        """Answer as any operation does, with two more members when it can't."""
-        try:
-            return await super().answer(request)
-        except (Refusal, SessionsError, AuthError) as error:
-            response = await errors.answer(Request(request.scope), error)
-        document = from_json(bytes(response.body))
-        known = {"success": False, "message": document["detail"]}
-        del response.headers["content-length"]
-        content = to_json({**document, **known})
-        return Response(content, response.status_code, dict(response.headers), PROBLEM_JSON)
-
-
 async def validate_number(call: Call[ValidateNumber, OfWorker]) -> Response:
     """Create and activate a number's session; without a phone, the one it has."""
     own = call.request.state["worker_id"]
@@ -154,7 +130,7 @@ async def qr_code(call: Call[Nothing, NoQuery]) -> Response:
             phone_number=session.phone_number,
         )
     )
-    response.headers.update(_NO_STORE)
+    response.headers.update(NO_STORE)
     return response
 
 
@@ -221,7 +197,7 @@ def _outcome(number: int, session: Session) -> Response:
 _CLIENT = "/api/admin/dashboard/clients/{numberId}"
 
 OPERATIONS = (
-    WorkerOperation(
+    BackEndOperation(
         "POST",
         f"{_CLIENT}/validate",
         "validateNumber",
@@ -231,7 +207,7 @@ OPERATIONS = (
         (Scope.SESSIONS_WRITE,),
         (SessionNotFound, Unavailable),
     ),
-    WorkerOperation(
+    BackEndOperation(
         "GET",
         f"{_CLIENT}/qr-code",
         "getNumberQr",
@@ -241,7 +217,7 @@ OPERATIONS = (
         (Scope.SESSIONS_READ,),
         (SessionNotFound, QrNotAvailable, Unavailable),
     ),
-    WorkerOperation(
+    BackEndOperation(
         "POST",
         f"{_CLIENT}/regenerate-qr",
         "regenerateNumberQr",
@@ -255,7 +231,7 @@ OPERATIONS = (
         (Scope.SESSIONS_WRITE,),
         (SessionNotFound, Unavailable),
     ),
-    WorkerOperation(
+    BackEndOperation(
         "POST",
         "/api/messages/send",
         "sendFromNumber",

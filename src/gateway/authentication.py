@@ -1,5 +1,8 @@
 """Builds what verifies and issues tokens from the settings."""
 
+from collections.abc import Callable
+
+from auth.api_keys import ApiKeyDoor
 from auth.jwks import JwksKeys
 from auth.keys import VerificationKeys, public_key, shared_secret
 from auth.tokens import TokenIssuer, TokenVerifier
@@ -33,6 +36,14 @@ def token_issuer(settings: Settings, directory: DataDirectory) -> TokenIssuer | 
     return TokenIssuer(
         _secret(settings, directory), audience=settings.jwt_audience, issuer=settings.jwt_issuer
     )
+
+
+def api_key_door(settings: Settings, opens: Callable[[str], bool]) -> ApiKeyDoor | None:
+    """Make what lets back ends in by their key; None when the settings name none."""
+    if settings.backend_api_key is None:
+        return None
+    key = settings.backend_api_key.get_secret_value()
+    return ApiKeyDoor(key, tenant=settings.bridge_tenant, opens=opens)
 
 
 def _keys(settings: Settings, directory: DataDirectory) -> VerificationKeys:

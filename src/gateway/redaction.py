@@ -13,7 +13,8 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\beyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){1,4}", "[token]"),
         (r"(?i)([?&;](?:access_)?token=)[^&\s\"'#]+", r"\1[token]"),
         (
-            r"(?i)(\b(?:token|secret|password|pairing_?code)\b[\"']?\s*[:=]\s*[\"']?)[^\s\"',;&}]+",
+            r"(?i)(\b(?:token|secret|password|pairing_?code|(?:\w{1,40}_)?api[_-]?key)\b[\"']?"
+            r"\s*[:=]\s*[\"']?)[^\s\"',;&}]+",
             r"\1[hidden]",
         ),
         (r"(?<=://)([^/\s:@]*):[^/\s@]+@", r"\1:[hidden]@"),

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.settings_chatbot import ChatbotSettings
 from gateway.settings_checks import jwt_problems, web_address
 from gateway.settings_file import EnvFile, read_env_file
 from gateway.settings_rabbitmq import RabbitMqSettings
@@ -37,6 +38,7 @@ class SettingsError(Exception):
 # In reports the fields of the last base come first.
 class Settings(
     BaseSettings,
+    ChatbotSettings,
     WebhookSettings,
     RabbitMqSettings,
     SessionSettings,

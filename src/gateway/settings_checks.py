@@ -1,5 +1,6 @@
 """What a setting's value must be, beyond its type. Each check says what was expected."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,6 +75,22 @@ def web_address(value: object) -> object:
         message = "expected a URL such as http://127.0.0.1:3000"
         raise ValueError(message)
     return value.rstrip("/")
+
+
+def back_end_address(value: object) -> object:
+    """Return an http(s) URL as `web_address` does, without a password: logs and reports show it."""
+    if isinstance(value, str) and "@" in urlsplit(value).netloc:
+        message = "expected a URL without user and password; a key goes into WAGATE_BACKEND_API_KEY"
+        raise ValueError(message)
+    return web_address(value)
+
+
+def api_key(value: object) -> object:
+    """Let a key pass that a header can carry and nobody guesses."""
+    if isinstance(value, str) and not re.fullmatch(r"[!-~]{16,256}", value):
+        message = "expected 16 to 256 visible ASCII characters; `openssl rand -hex 24` makes some"
+        raise ValueError(message)
+    return value
 
 
 def origin_address(value: object) -> object:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from urllib.parse import urlsplit
 
-SECRET_FIELDS = frozenset({"jwt_secret", "jwt_public_key", "token"})
+SECRET_FIELDS = frozenset({"jwt_secret", "jwt_public_key", "token", "backend_api_key"})
 """Never shown. A public key is no secret, but what was pasted in its place may be."""
-URL_FIELDS = frozenset({"database_url", "redis_url", "rabbitmq_url", "jwt_jwks_url", "url"})
+URL_FIELDS = frozenset(
+    {"database_url", "redis_url", "rabbitmq_url", "jwt_jwks_url", "url", "backend_api_url"}
+)
 
 # What Kubernetes sets in each container for a Service named wagate, or wagate-<something>.
 _SERVICE_LINK = re.compile(

@@ -10,12 +10,15 @@ from starlette.routing import Route
 
 from api.errors import auth_problem, exception_handlers
 from api.request_ids import RequestIds
-from api.routes import EXPOSED_HEADERS, is_public, routes
+from api.routes import EXPOSED_HEADERS, is_public, routes, takes_api_key
 from api.state import ApiState
 from auth.middleware import AuthenticationMiddleware
 from auth.tokens import TokenVerifier
 from gateway.access_log import AccessLog
+from gateway.authentication import api_key_door
 from gateway.settings import Settings
+
+_ALLOWED_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-Id")
 
 
 def web_application(
@@ -45,7 +48,7 @@ def _middleware(settings: Settings, verifier: TokenVerifier) -> list[Middleware]
             CORSMiddleware,
             allow_origins=settings.allowed_origins,
             allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
+            allow_headers=[*_ALLOWED_HEADERS],
             expose_headers=EXPOSED_HEADERS,
             max_age=600,
         ),
@@ -54,5 +57,6 @@ def _middleware(settings: Settings, verifier: TokenVerifier) -> list[Middleware]
             verifier=verifier,
             is_public=is_public,
             refuse=auth_problem,
+            api_key=api_key_door(settings, takes_api_key),
         ),
     ]
