@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections may stand and carry nothing, while new ones work."""
+"""A TCP proxy that can fail as networks do: connections that carry nothing, or none at all."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
@@ -13,6 +13,7 @@ class TcpProxy:
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
         self._links: list[tuple[asyncio.Event, StreamWriter, StreamWriter]] = []
+        self._is_closed = False
         self.port = 0
 
     @classmethod
@@ -41,7 +42,19 @@ class TcpProxy:
             flowing.set()
         self._links.clear()
 
+    def close(self) -> None:
+        """End today's connections, and every new one at once, until `reopen`."""
+        self._is_closed = True
+        self.cut()
+
+    def reopen(self) -> None:
+        """Forward again."""
+        self._is_closed = False
+
     async def _forward(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if self._is_closed:
+            writer.transport.abort()
+            return
         try:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except ConnectionError:
