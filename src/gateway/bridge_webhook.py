@@ -4,8 +4,6 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from functools import partial
 
@@ -35,7 +33,6 @@ PAUSES_SECONDS = (
 _JITTER = 0.2
 _DISABLED_SECONDS = _HOUR
 _STORAGE_SECONDS = 2
-_RETRY_AFTER_MOST_SECONDS = 24 * _HOUR
 _GONE = "The endpoint answered 410 Gone."
 _OUTAGE_FAILURES = 2
 
@@ -104,7 +101,7 @@ class WebhookBridge:
             return
         outcome = await self._attempt(event)
         if not outcome.taken:
-            raise TemporaryFailure(_told(outcome))
+            raise TemporaryFailure(outcome.refusal)
 
     def pause_seconds(self, failures: int) -> float:
         """Return the schedule's pause, give or take a fifth."""
@@ -160,11 +157,11 @@ class WebhookBridge:
         failures = self._failures[event.id] = self._failures.get(event.id, 0) + 1
         if failures > len(self._pauses_seconds):
             del self._failures[event.id]
-            return PermanentFailure(_told(outcome))
-        asked_seconds = self._asked_seconds(outcome)
+            return PermanentFailure(outcome.refusal)
+        asked_seconds = outcome.pause_asked_seconds(self._clock.now())
         if asked_seconds is not None:
-            return TemporaryFailure(_told(outcome), retry_seconds=asked_seconds, of_all=True)
-        return TemporaryFailure(_told(outcome), retry_seconds=self.pause_seconds(failures))
+            return TemporaryFailure(outcome.refusal, retry_seconds=asked_seconds, of_all=True)
+        return TemporaryFailure(outcome.refusal, retry_seconds=self.pause_seconds(failures))
 
     def _disabled(self) -> TemporaryFailure:
         return TemporaryFailure(
@@ -173,27 +170,7 @@ class WebhookBridge:
             of_all=True,
         )
 
-    def _asked_seconds(self, outcome: Outcome) -> float | None:
-        """Return how long the receiver asks not to be called, if it does."""
-        text = (outcome.retry_after or "").strip()
-        if outcome.status not in {429, 503} or not text:
-            return None
-        if text.isascii() and text.isdecimal():
-            seconds = float(text[:9])
-        else:
-            try:
-                until = parsedate_to_datetime(text)
-            except ValueError:
-                return None
-            aware = until if until.tzinfo else until.replace(tzinfo=UTC)
-            seconds = (aware - self._clock.now()).total_seconds()
-        return min(max(seconds, 1.0), float(_RETRY_AFTER_MOST_SECONDS))
-
     async def _covers(self, event: SessionEvent) -> bool:
         if self.session is not None:
             return event.session == self.session
         return await self._owner(event.session) == self.tenant
-
-
-def _told(outcome: Outcome) -> str:
-    return outcome.error or f"the endpoint answered {outcome.status}"

@@ -10,6 +10,8 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ import httpcore
 TOTAL_SECONDS = 15.0
 RESPONSE_BYTES = 1024
 _URL_CHARACTERS = 2048
+_RETRY_AFTER_MOST_SECONDS = 24.0 * 60 * 60
 _IDLE_SECONDS = 30.0
 _IDLE_CONNECTIONS = 64
 
@@ -51,6 +54,27 @@ class Outcome:
         """Whether the receiver has it."""
         return self.status is not None and 200 <= self.status < 300
 
+    @property
+    def refusal(self) -> str:
+        """Why the receiver has it not, in words."""
+        return self.error or f"the endpoint answered {self.status}"
+
+    def pause_asked_seconds(self, now: datetime) -> float | None:
+        """Return how long the receiver asks not to be called, if it does; a day at most."""
+        text = (self.retry_after or "").strip()
+        if self.status not in {429, 503} or not text:
+            return None
+        if text.isascii() and text.isdecimal():
+            seconds = float(text[:9])
+        else:
+            try:
+                until = parsedate_to_datetime(text)
+            except ValueError:
+                return None
+            aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+            seconds = (aware - now).total_seconds()
+        return min(max(seconds, 1.0), _RETRY_AFTER_MOST_SECONDS)
+
 
 def is_public(text: str) -> bool:
     """Tell whether an IP address is one of the open internet, and of nothing nearer."""
@@ -65,7 +89,14 @@ def is_public(text: str) -> bool:
 class WebhookClient:
     """One pool of connections for every endpoint; a line to an endpoint bounds its own share."""
 
-    def __init__(self, *, allow_http: bool = False, allow_private: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        allow_http: bool = False,
+        allow_private: bool = False,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        self._total_seconds = total_seconds
         self._schemes = ("https", "http") if allow_http else ("https",)
         self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
@@ -104,10 +135,10 @@ class WebhookClient:
         started = time.monotonic()
         try:
             self.check(url)
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(self._total_seconds):
                 return await self._post(url, body, headers, started)
         except TimeoutError:
-            error = f"no answer within {TOTAL_SECONDS:.0f} seconds"
+            error = f"no answer within {self._total_seconds:.0f} seconds"
         except (
             httpcore.NetworkError,
             httpcore.ProtocolError,
