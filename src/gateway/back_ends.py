@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.bridge import Bridge
+from gateway.bridge_bullmq_queues import BullMqQueues
 from gateway.bridge_rabbitmq_worker import RabbitMqWorker
-from gateway.policy import rabbitmq_topology
+from gateway.policy import queue_names, rabbitmq_topology
 from gateway.settings import Settings
 from sessions.clock import Clock
 from sessions.ids import TenantId
@@ -31,7 +32,10 @@ class BackEnd(Protocol):
 
 def back_ends(settings: Settings, manager: SessionManager, clock: Clock) -> dict[str, BackEnd]:
     """Construct what the settings ask for, by the name of its service."""
-    made: dict[str, BackEnd | None] = {"rabbitmq": _rabbitmq(settings, manager, clock)}
+    made: dict[str, BackEnd | None] = {
+        "rabbitmq": _rabbitmq(settings, manager, clock),
+        "bullmq": _bullmq(settings, manager),
+    }
     return {name: back_end for name, back_end in made.items() if back_end is not None}
 
 
@@ -53,3 +57,11 @@ def _rabbitmq(settings: Settings, manager: SessionManager, clock: Clock) -> Rabb
         name=settings.worker_name,
         status_seconds=settings.status_seconds,
     )
+
+
+def _bullmq(settings: Settings, manager: SessionManager) -> BullMqQueues | None:
+    """Return the queues of a back end, if the settings name their Redis."""
+    names = queue_names(settings)
+    if names is None:
+        return None
+    return BullMqQueues(manager, TenantId(settings.bridge_tenant), names)

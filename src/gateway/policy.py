@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from gateway.bridge_bullmq_library import QueueNames
 from gateway.bridge_rabbitmq_topology import Topology
 from gateway.connections import RealtimeLimits
 from gateway.settings import Settings
@@ -54,4 +55,16 @@ def rabbitmq_topology(settings: Settings) -> Topology:
         commands=settings.queue_commands,
         dead_letters=settings.queue_dead_letters,
         worker_id=settings.worker_id,
+    )
+
+
+def queue_names(settings: Settings) -> QueueNames | None:
+    """Return where a back end's queues are; None when the settings name no Redis for them."""
+    if settings.bullmq_redis_url is None:
+        return None
+    return QueueNames(
+        url=settings.bullmq_redis_url.get_secret_value(),
+        prefix=settings.bullmq_prefix,
+        send=settings.bullmq_send_queue,
+        incoming=settings.bullmq_incoming_queue,
     )

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gateway.settings_bullmq import BullMqSettings
 from gateway.settings_chatbot import ChatbotSettings
 from gateway.settings_checks import jwt_problems, web_address
 from gateway.settings_file import EnvFile, read_env_file
@@ -38,6 +39,7 @@ class SettingsError(Exception):
 # In reports the fields of the last base come first.
 class Settings(
     BaseSettings,
+    BullMqSettings,
     ChatbotSettings,
     WebhookSettings,
     RabbitMqSettings,

@@ -10,7 +10,15 @@ from urllib.parse import urlsplit
 SECRET_FIELDS = frozenset({"jwt_secret", "jwt_public_key", "token", "backend_api_key"})
 """Never shown. A public key is no secret, but what was pasted in its place may be."""
 URL_FIELDS = frozenset(
-    {"database_url", "redis_url", "rabbitmq_url", "jwt_jwks_url", "url", "backend_api_url"}
+    {
+        "database_url",
+        "redis_url",
+        "bullmq_redis_url",
+        "rabbitmq_url",
+        "jwt_jwks_url",
+        "url",
+        "backend_api_url",
+    }
 )
 
 # What Kubernetes sets in each container for a Service named wagate, or wagate-<something>.

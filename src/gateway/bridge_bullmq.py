@@ -1,0 +1,64 @@
+"""The bridge to a back end that takes incoming messages from a BullMQ queue."""
+
+from api.chatbots import chatbot_of
+from gateway.bridge import PermanentFailure, TemporaryFailure
+from gateway.bridge_bullmq_library import FeedQueue, RedisAway
+from gateway.chatbot_words import incoming, is_incoming
+from sessions.errors import SessionNotFound, Unavailable
+from sessions.events import EventType, SessionEvent
+from sessions.ids import SessionId, TenantId
+from sessions.manager import SessionManager
+
+JOB_NAME = "incoming-message"
+_LONGEST_PAUSE_SECONDS = 15.0
+
+
+class BullMqBridge:
+    """Adds a job for each message that comes in; its id is the event's, so that none is twice."""
+
+    name = "bullmq"
+    session: SessionId | None = None
+
+    def __init__(self, feed: FeedQueue, manager: SessionManager, tenant: TenantId) -> None:
+        self.tenant: TenantId | None = tenant
+        self._feed = feed
+        self._manager = manager
+        self._owner = tenant
+        self.fault: str | None = None
+        """Why the last message could not be handed over; None when it was."""
+
+    def wants(self, type_: EventType) -> bool:
+        """Tell whether it may be a message, or tells of some that were forgotten."""
+        return type_ in {EventType.SESSION_MESSAGE, EventType.EVENTS_GAP}
+
+    async def deliver(self, event: SessionEvent) -> None:
+        """Add the job, and return when Redis has it."""
+        if event.type is EventType.EVENTS_GAP:
+            # No job: a back end would take it for a message. Parked, it shows in GET /bridges.
+            span = f"{event.data['from']} to {event.data['to']}"
+            raise PermanentFailure(f"Events {span} were forgotten before they were handed over.")
+        if not is_incoming(event):
+            return
+        data = incoming(event, await self._chatbot(event))
+        try:
+            await self._feed.add(JOB_NAME, data, job_id=event.id)
+        except RedisAway as error:
+            self.fault = str(error)
+            raise TemporaryFailure(f"Redis took no job: {error}", of_all=True) from None
+        self.fault = None
+
+    async def show(self, event: SessionEvent) -> None:
+        """Take nothing: codes are no messages."""
+
+    def pause_seconds(self, failures: int) -> float:
+        """Return half a second, then more, up to a quarter of a minute."""
+        return min(0.5 * 2.0 ** min(failures - 1, 8), _LONGEST_PAUSE_SECONDS)
+
+    async def _chatbot(self, event: SessionEvent) -> str | None:
+        try:
+            session = await self._manager.get(self._owner, event.session)
+        except SessionNotFound:
+            return None
+        except Unavailable as error:
+            raise TemporaryFailure(error.message) from None
+        return chatbot_of(session.session_id, session.metadata)
