@@ -5,6 +5,7 @@ from typing import Protocol
 
 from gateway.bridge import Bridge
 from gateway.bridge_bullmq_queues import BullMqQueues
+from gateway.bridge_chatbot import ChatbotBridge
 from gateway.bridge_rabbitmq_worker import RabbitMqWorker
 from gateway.policy import queue_names, rabbitmq_topology
 from gateway.settings import Settings
@@ -34,6 +35,7 @@ def back_ends(settings: Settings, manager: SessionManager, clock: Clock) -> dict
     """Construct what the settings ask for, by the name of its service."""
     made: dict[str, BackEnd | None] = {
         "rabbitmq": _rabbitmq(settings, manager, clock),
+        "chatbot": _chatbot(settings, manager, clock),
         "bullmq": _bullmq(settings, manager),
     }
     return {name: back_end for name, back_end in made.items() if back_end is not None}
@@ -56,6 +58,20 @@ def _rabbitmq(settings: Settings, manager: SessionManager, clock: Clock) -> Rabb
         clock=clock,
         name=settings.worker_name,
         status_seconds=settings.status_seconds,
+    )
+
+
+def _chatbot(settings: Settings, manager: SessionManager, clock: Clock) -> ChatbotBridge | None:
+    """Return what tells a chatbot back end, if the settings say where it is."""
+    if settings.backend_api_url is None:
+        return None
+    key = settings.backend_api_key
+    return ChatbotBridge(
+        manager,
+        TenantId(settings.bridge_tenant),
+        clock,
+        url=settings.backend_api_url,
+        key=None if key is None else key.get_secret_value(),
     )
 
 

@@ -6,7 +6,8 @@ from api.rendering import data_url
 from sessions.events import EventType, SessionEvent
 from sessions.status import Status
 
-_ENDED = frozenset({Status.DISCONNECTED, Status.LOGGED_OUT, Status.FAILED, Status.CONFLICT})
+_DOWN = Status.DISCONNECTED
+_ENDED = frozenset({_DOWN, Status.LOGGED_OUT, Status.FAILED, Status.CONFLICT})
 
 
 def incoming(event: SessionEvent, chatbot_id: str | None) -> dict[str, Any]:
@@ -53,6 +54,12 @@ def changed(event: SessionEvent, chatbot_id: str | None) -> dict[str, Any] | Non
         case EventType.SESSION_STATUS if _is_loss(event.data):
             return _webhook(event, "disconnected", {**_chatbot(chatbot_id), **_loss(event.data)})
     return None
+
+
+def deleted(event: SessionEvent, chatbot_id: str | None) -> dict[str, Any]:
+    """Return the `webhook` about a session that was deleted while the back end took it for up."""
+    loss = {"reason": "deleted", "message": "The session was deleted.", "status": _DOWN}
+    return _webhook(event, "disconnected", {**_chatbot(chatbot_id), **loss, "willReconnect": False})
 
 
 def _webhook(event: SessionEvent, word: str, data: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from starlette.types import ASGIApp
 
 from api.errors import auth_problem, exception_handlers
 from api.request_ids import RequestIds
-from api.routes import is_public, routes
+from api.routes import is_public, routes, takes_api_key
 from api.state import ApiState
+from auth.api_keys import ApiKeyDoor
 from auth.keys import shared_secret
 from auth.middleware import AuthenticationMiddleware
 from auth.principal import ORDINARY_SCOPES, Scope
@@ -38,6 +39,7 @@ from tests.sessions.house import QUICK, House, running_house, until
 SECRET = "m3Xq8Lz1-Vt6Rk0Yp_Hb5Nc9Jd2Gf7Wa4Ue8So"
 AUDIENCE = "wagate-tests"
 TENANT = "acme"
+API_KEY = "k3y-of-the-chatbot-back-end"
 BODY_LIMIT_BYTES = 1024 * 1024
 
 Answer = httpx.Response
@@ -153,6 +155,7 @@ def application(
                 verifier=verifier,
                 is_public=is_public,
                 refuse=auth_problem,
+                api_key=ApiKeyDoor(API_KEY, tenant=TENANT, opens=takes_api_key),
             ),
         ],
     )
@@ -163,8 +166,9 @@ def application(
 class InnerServer(uvicorn.Server):
     """A server inside a test: it leaves the signals to pytest, and starts and ends at once."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        super().__init__(uvicorn.Config(app, port=0, log_config=None, lifespan="on", ws="none"))
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        config = uvicorn.Config(app, port=port, log_config=None, lifespan="on", ws="none")
+        super().__init__(config)
         self.up = asyncio.Event()
         self.end = asyncio.Event()
 
@@ -180,9 +184,9 @@ class InnerServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[int]:
-    """Serve an application on a free loopback port, which is yielded."""
-    server = InnerServer(app)
+async def serving(app: ASGIApp, *, port: int = 0) -> AsyncIterator[int]:
+    """Serve an application on a loopback port, 0 for a free one, which is yielded."""
+    server = InnerServer(app, port)
     task = asyncio.create_task(server.serve())
     try:
         await asyncio.wait_for(server.up.wait(), timeout=10)
