@@ -7,10 +7,20 @@ from blockbuster import blockbuster_ctx
 
 from tests.loopback_whatsapp.fixture import loopback_whatsapp
 from tests.rabbitmq import rabbit_server, rabbitmq_url, topology
-from tests.services import postgres_url, redis, redis_prefix, redis_server, redis_url
+from tests.services import (
+    postgres_copy,
+    postgres_template,
+    postgres_url,
+    redis,
+    redis_prefix,
+    redis_server,
+    redis_url,
+)
 
 __all__ = [
     "loopback_whatsapp",
+    "postgres_copy",
+    "postgres_template",
     "postgres_url",
     "rabbit_server",
     "rabbitmq_url",
@@ -22,6 +32,7 @@ __all__ = [
 ]
 
 START = {
+    "asyncpg/connect_utils.py": {"_parse_connect_arguments"},
     "api/openapi.py": {"document"},
     "gateway/app.py": {"build"},
     "gateway/asyncapi.py": {"document"},
@@ -29,7 +40,7 @@ START = {
     "redis/utils.py": {"get_lib_version"},
     "sessions/engine_simulator_files.py": {"load"},
 }
-"""What reads files before the server serves, or, of redis-py, at every new connection."""
+"""What reads files before the server serves, or, of database clients, at every new connection."""
 
 
 @pytest.fixture(autouse=True)

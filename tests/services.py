@@ -22,6 +22,8 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from tests.sessions.house import migrate
+
 PROBE_SECONDS = 2.0
 START_SECONDS = 10.0
 POSTGRES_CANDIDATES = ("postgresql://root@127.0.0.1/test", "postgresql://postgres@127.0.0.1/test")
@@ -167,11 +169,11 @@ async def _execute(url: str, statement: str) -> None:
 
 
 @contextlib.contextmanager
-def fresh_database() -> Iterator[str]:
-    """Create an empty PostgreSQL database, yield its SQLAlchemy URL, drop it."""
+def fresh_database(template: str = "template1") -> Iterator[str]:
+    """Create a PostgreSQL database, empty or a copy, yield its SQLAlchemy URL, drop it."""
     server = _postgres()
     name = f"wagate_test_{secrets.token_hex(6)}"
-    asyncio.run(_execute(server, f"CREATE DATABASE {name}"))
+    asyncio.run(_execute(server, f"CREATE DATABASE {name} TEMPLATE {template}"))
     try:
         parts = urlsplit(server)
         yield urlunsplit(parts._replace(scheme="postgresql+asyncpg", path=f"/{name}"))
@@ -183,4 +185,19 @@ def fresh_database() -> Iterator[str]:
 def postgres_url() -> Iterator[str]:
     """A database of this test run's own; tests share it, so they use names of their own."""
     with fresh_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_template() -> Iterator[str]:
+    """The name of a database that has the tables and nothing in them; nobody connects to it."""
+    with fresh_database() as url:
+        migrate(url)
+        yield urlsplit(url).path.removeprefix("/")
+
+
+@pytest.fixture
+def postgres_copy(postgres_template: str) -> Iterator[str]:
+    """A database with tables of the test's own."""
+    with fresh_database(postgres_template) as url:
         yield url

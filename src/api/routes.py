@@ -22,6 +22,7 @@ from api import (
     revocations,
     sessions,
     webhooks,
+    usage,
     worker_backend,
 )
 from api.operations import Operation
@@ -35,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *presence.OPERATIONS,
     *events.OPERATIONS,
     *revocations.OPERATIONS,
+    *usage.OPERATIONS,
     *bridges.OPERATIONS,
     *webhooks.OPERATIONS,
     *worker_backend.OPERATIONS,

@@ -159,7 +159,7 @@ class Body(BaseModel):
 
 
 def misplaced(
-    model: type[Body], field: str, code: LiteralString, sentence: LiteralString
+    model: type[BaseModel], field: str, code: LiteralString, sentence: LiteralString
 ) -> ValidationError:
     """Return the error of a model's own check that blames one field (as on the wire)."""
     details = InitErrorDetails(type=PydanticCustomError(code, sentence), loc=(field,), input=None)

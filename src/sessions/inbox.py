@@ -22,9 +22,10 @@ async def record(
     *,
     account: str | None,
     epoch: int,
-) -> None:
+) -> bool:
     """Store a message with its `session:message`; a redelivery is the same event.
 
+    Tells whether it is a new one of somebody else's: what is billed as incoming.
     `account` is the session's own JID, to which messages from others are addressed.
 
     Raises:
@@ -34,7 +35,7 @@ async def record(
     # With an old event the log forgets the key to know it by when it comes again.
     forgotten = known and await event_log.has_forgotten(unit.db, session, message.timestamp_ms)
     if forgotten or (known and message.from_me):
-        return
+        return False
     row = _row(unit, session, message, account)
     row.id = known or row.id
     appended = await event_log.append(
@@ -49,6 +50,7 @@ async def record(
     if appended is not None and not known:
         unit.db.add(row)
         await conversations.touch(unit, row)
+    return appended is not None and not message.from_me
 
 
 async def import_history(

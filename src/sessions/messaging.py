@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from sessions import conversations, message_table, outbox, outbox_decisions, session_table
+from sessions import conversations, message_table, outbox, outbox_decisions, session_table, usage
 from sessions.engine import ChatState, Presence, Receipts
 from sessions.errors import Draining, EngineUnavailable, NotSupported
 from sessions.fleet import Fleet
@@ -14,7 +14,7 @@ from sessions.ids import SessionId, TenantId
 from sessions.messages import Message, OutgoingText, Priority
 from sessions.models import MessageRow, SessionRow
 from sessions.services import Services
-from sessions.session import ConversationPage, MessagePage
+from sessions.session import ConversationPage, MessagePage, UsagePage, UsageQuery
 from sessions.store import Unit
 
 _ENGINE_SECONDS = 20
@@ -133,6 +133,12 @@ class Messaging:
             return await conversations.page(
                 db, SessionId(row.id), row.name, before=before, limit=limit
             )
+
+    async def usage(self, tenant: TenantId, query: UsageQuery) -> UsagePage:
+        """Return what the tenant's sessions used day by day, also those that are gone."""
+        today = self._services.clock.now().date()
+        async with self._store.read() as db:
+            return await usage.page(db, tenant, query, today=today)
 
     async def mark_read(self, tenant: TenantId, ref: str, message_id: str) -> Message:
         """Mark a message and those before it in its chat as read, here and for their sender.

@@ -1,8 +1,19 @@
 """Tables, portable between SQLite and PostgreSQL; times are Unix ms in 64-bit integers."""
 
+from datetime import date
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Date,
+    ForeignKey,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+)
 from sqlmodel import Field, SQLModel
 
 # SQLite numbers rows by itself only for a column of exactly this type.
@@ -146,3 +157,17 @@ class MessageStatusRow(SQLModel, table=True):
     error_code: str | None = None
     error_message: str | None = None
     at: int = Field(sa_column=_moment())
+
+
+class UsageRow(SQLModel, table=True):
+    """What a session took in and sent on one day (UTC); it outlives the session, as bills do."""
+
+    __tablename__ = "usage"
+    __table_args__ = (Index("ix_usage_tenant", "tenant", "day", "session"),)
+
+    session: str = Field(sa_column=Column(Text, primary_key=True))
+    day: date = Field(sa_column=Column(Date, primary_key=True))
+    tenant: str
+    name: str
+    messages_in: int = Field(sa_column=Column(BigInteger, nullable=False))
+    messages_out: int = Field(sa_column=Column(BigInteger, nullable=False))

@@ -162,15 +162,20 @@ async def put_back(unit: Unit, message: str, *, tried: bool) -> None:
 
 async def record_sent(
     unit: Unit, message: str, sent: Sent, *, account: str | None, epoch: int
-) -> None:
-    """Record WhatsApp's acceptance with its `message:status`; `account` is whose it came from."""
+) -> bool:
+    """Record WhatsApp's acceptance with its `message:status`; tell whether it is news.
+
+    `account` is whose it came from.
+    """
     row = await _load(unit, message)
     if row is None:
-        return
+        return False
+    is_news = RECEIPT_RANK.get(MessageStatus(row.status), 0) < RECEIPT_RANK[MessageStatus.SENT]
     row.whatsapp_id, row.sender = sent.whatsapp_id, account or row.sender
     row.timestamp = sent.timestamp_ms
     row.phone, row.lid = row.phone or sent.phone, row.lid or sent.lid
     await move(unit, row, MessageStatus.SENT, epoch=epoch)
+    return is_news
 
 
 async def record_end(

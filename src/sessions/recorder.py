@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sessions import event_log, inbox, outbox
+from sessions import event_log, inbox, outbox, usage
 from sessions.clock import to_ms
 from sessions.endings import Ending, error_515
 from sessions.events import EventType
@@ -62,9 +62,11 @@ class Recorder:
 
     async def record(self, unit: Unit, signals: Sequence[Signal]) -> None:
         """Write down what a batch says; final signals are `conclude`'s."""
+        received = 0
         for signal in signals:
             await self._record_line(unit, signal)
-            await self._record_message(unit, signal)
+            received += await self._record_message(unit, signal)
+        await usage.count(unit, self.session, received=received)
 
     async def _record_line(self, unit: Unit, signal: Signal) -> None:
         match signal:
@@ -77,11 +79,12 @@ class Recorder:
             case QrCode():
                 await self._qr_ready(unit)
 
-    async def _record_message(self, unit: Unit, signal: Signal) -> None:
+    async def _record_message(self, unit: Unit, signal: Signal) -> bool:
+        """Tell whether it is a message that came in."""
         account, epoch = self._account, self.epoch
         match signal:
             case MessageReceived(message=message):
-                await inbox.record(
+                return await inbox.record(
                     unit, self.session, self.name, message, account=account, epoch=epoch
                 )
             case HistoryReceived(messages=messages):
@@ -90,6 +93,7 @@ class Recorder:
                 await self._undecryptable(unit, signal)
             case Receipt():
                 await self._receipt(unit, signal)
+        return False
 
     async def lost(self, unit: Unit, loss: Disconnected, comebacks: int) -> None:
         """Report a lost connection that the engine is trying to get back, unless it is back.
@@ -120,7 +124,10 @@ class Recorder:
 
     async def sent(self, unit: Unit, message: str, sent: Sent) -> None:
         """Record WhatsApp's acceptance, and the receipt that came before it."""
-        await outbox.record_sent(unit, message, sent, account=self._account, epoch=self.epoch)
+        is_news = await outbox.record_sent(
+            unit, message, sent, account=self._account, epoch=self.epoch
+        )
+        await usage.count(unit, self.session, sent=int(is_news))
         early = self._early.get(sent.whatsapp_id)
         if early is not None:
             await outbox.record_receipt(

@@ -1,5 +1,6 @@
 """A session as its owner sees it, and what an owner may ask of it."""
 
+from datetime import date
 from typing import Any
 
 from pydantic import Field
@@ -102,3 +103,43 @@ class ConversationPage(WireModel):
 
     items: list[Conversation]
     before: str | None
+
+
+class UsageQuery(WireModel):
+    """Which days to tell of, both ends included; `ref` is a session's id or sessionId.
+
+    Without `last` it is today, without `first` the thirty days until then. `only` (ids or names)
+    narrows to what a token may see.
+    """
+
+    first: date | None = None
+    last: date | None = None
+    ref: str | None = None
+    only: frozenset[str] | None = None
+    limit: int = 100
+    offset: int = 0
+
+
+class MessageCounts(WireModel):
+    """Messages taken in, and messages that this gateway sent."""
+
+    messages_in: int
+    messages_out: int
+
+
+class SessionUsage(MessageCounts):
+    """What one session took in and sent on one day (UTC); the session may be gone."""
+
+    session_id: SessionName
+    id: SessionId
+    day: date
+
+
+class UsagePage(WireModel):
+    """A slice of what was used, day by day; `totals` are over all of it, not the slice."""
+
+    items: list[SessionUsage]
+    total: int
+    limit: int
+    offset: int
+    totals: MessageCounts

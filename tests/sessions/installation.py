@@ -219,6 +219,23 @@ class Installation:
             query = "SELECT seq FROM events WHERE session = ? ORDER BY seq"
             numbers = [row[0] for row in self.witness.rows(query, session)]
             assert numbers == list(range(int(str(trimmed)) + 1, int(str(last)) + 1)), "I2"
+            if not trimmed:
+                self._check_usage(str(session))
+
+    def _check_usage(self, session: str) -> None:
+        """See that bills are made from what happened, and from nothing else."""
+        came = (
+            "SELECT count(*) FROM events WHERE session = ? AND type = 'session:message' "
+            "AND NOT json_extract(data, '$.message.fromMe')"
+        )
+        went = (
+            "SELECT count(DISTINCT s.message) FROM message_statuses s JOIN messages m "
+            "ON m.id = s.message WHERE m.session = ? AND s.status = 'sent'"
+        )
+        used = "SELECT sum(messages_in), sum(messages_out) FROM usage WHERE session = ?"
+        happened = tuple(self.witness.rows(query, session)[0][0] for query in (came, went))
+        counted = tuple(number or 0 for number in self.witness.rows(used, session)[0])
+        assert counted == happened, "usage"
 
 
 async def _ended(tasks: list[asyncio.Task[None]], *, cancel: bool = False) -> None:
