@@ -83,23 +83,27 @@ class ChatbotBackEnd:
         """Return the messages that were taken, in order."""
         return [post.body for post in self.posts if post.path == "incoming" and post.taken]
 
-    async def hears(self, event: str, count: int = 1) -> dict[str, Any]:
+    async def hears(
+        self, event: str, count: int = 1, *, seconds: float = WAIT_SECONDS
+    ) -> dict[str, Any]:
         """Wait until an event was told so often; return the last of them."""
-        await self.until(lambda: len(self.words(event)) >= count, f"{count}x {event}")
+        await self.until(lambda: len(self.words(event)) >= count, f"{count}x {event}", seconds)
         return self.words(event)[count - 1]
 
-    async def gets(self, count: int) -> list[dict[str, Any]]:
+    async def gets(self, count: int, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
         """Wait until so many messages came in."""
-        await self.until(lambda: len(self.messages()) >= count, f"{count} messages")
+        await self.until(lambda: len(self.messages()) >= count, f"{count} messages", seconds)
         return self.messages()
 
-    async def until(self, holds: Callable[[], bool], what: str) -> None:
+    async def until(
+        self, holds: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS
+    ) -> None:
         """Wait until something holds."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
                 heard = [(post.path, post.body.get("event"), post.status) for post in self.posts]
-                raise AssertionError(f"not within {WAIT_SECONDS} s: {what}; heard: {heard[-20:]}")
+                raise AssertionError(f"not within {seconds} s: {what}; heard: {heard[-20:]}")
             await asyncio.sleep(0.02)
 
 
