@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from api.chatbots import find
 from gateway.bridge_bullmq_library import JobLost, Paces, RedisAway, SendQueue, TakenJob
 from gateway.bridge_bullmq_orders import SendOrder, Unreadable, idempotency_key, read_order
-from sessions.errors import QueueFull, SessionNotFound, SessionsError
+from sessions.errors import IdempotencyConflict, QueueFull, SessionNotFound, SessionsError
 from sessions.ids import TenantId
 from sessions.manager import SessionManager
 from sessions.messages import OutgoingText
@@ -22,7 +22,7 @@ from sessions.messages import OutgoingText
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 2.0
 _END_SECONDS = 2.0
 
 
@@ -130,6 +130,10 @@ class Intake:
         text = OutgoingText(to=order.to, text=order.text)
         try:
             message = await self._manager.send(self._tenant, name, text, idempotency_key=key)
+        except IdempotencyConflict:
+            raise Unreadable(
+                f"jobId: {job.id!r} was another message before. Give each message its own."
+            ) from None
         except SessionNotFound:
             raise Unreadable(
                 f"sessionId: there is no session {name!r}. Create it and add the job again."
@@ -175,11 +179,14 @@ class Intake:
     async def _keep_locks(self) -> None:
         while True:
             await asyncio.sleep(self._paces.lock_seconds / 4)
-            # Whether Redis is away is found, and told, by taking.
-            with contextlib.suppress(RedisAway):
+            try:
                 if self._in_hand is not None:
                     await self._queue.renew(self._in_hand)
                 await self._queue.recover_stalled()
+            except RedisAway as error:
+                self._away(str(error))
+            except Exception:
+                logger.exception("locks not kept", extra={"service": self._queue.name})
 
     async def _until_stuck(self) -> None:
         """Return when jobs have waited for long and none was taken."""
@@ -189,6 +196,9 @@ class Intake:
                 waiting = await self._queue.waiting()
             except RedisAway as error:
                 self._away(str(error))
+                continue
+            except Exception:
+                logger.exception("queue not looked at", extra={"service": self._queue.name})
                 continue
             if waiting == 0 or self._in_hand is not None:
                 self._heard_at = self._now()

@@ -12,7 +12,6 @@ from sessions.manager import SessionManager
 logger = logging.getLogger(__name__)
 
 _KEEPING = "noeviction"
-_POLICY_SECONDS = 60.0
 _PACES = Paces()
 
 
@@ -59,13 +58,13 @@ class BullMqQueues:
         """See whether Redis would rather lose a job than refuse one."""
         while True:
             try:
-                policy = await self._send.eviction()
+                self._note_policy(await self._send.eviction())
             except RedisAway:
                 # Told by those who need it more.
-                await asyncio.sleep(self._paces.check_seconds)
-                continue
-            self._note_policy(policy)
-            await asyncio.sleep(_POLICY_SECONDS)
+                pass
+            except Exception:
+                logger.exception("Redis not asked", extra={"service": self._names.send})
+            await asyncio.sleep(self._paces.check_seconds)
 
     def _note_policy(self, policy: str | None) -> None:
         fault = None

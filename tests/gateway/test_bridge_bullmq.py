@@ -75,7 +75,7 @@ async def test_the_same_job_again_is_the_same_message(site: Site, names: QueueNa
         await producer.remove("order-1")
         other = {"sessionId": "one", "to": FRIEND, "message": "something else"}
         producer.add("4", other, jobId="order-1")
-        assert "another body" in (await producer.failure("4"))["reason"]
+        assert "was another message" in (await producer.failure("4"))["reason"]
 
 
 async def test_numbers_that_begin_again_are_new_jobs(

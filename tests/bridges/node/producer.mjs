@@ -4,8 +4,8 @@ import { createInterface } from "node:readline";
 
 const [version, url, prefix, name] = process.argv.slice(2);
 const { Queue, QueueEvents } = await import(`bullmq-${version}`);
-const { hostname: host, port, pathname } = new URL(url);
-const connection = { host, port: Number(port), db: Number(pathname.slice(1) || 0) };
+const { hostname: host, port, password, pathname } = new URL(url);
+const connection = { host, port: Number(port), password: password || undefined, db: Number(pathname.slice(1) || 0) };
 
 const say = (event, payload) => process.stdout.write(`${JSON.stringify([event, payload])}\n`);
 const queue = new Queue(name, { connection, prefix });
