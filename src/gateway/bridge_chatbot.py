@@ -7,6 +7,7 @@ would silence its conversation. Both are counted in memory: a restart begins ane
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from sessions.errors import SessionNotFound, Unavailable
 from sessions.events import EventType, SessionEvent
 from sessions.ids import SessionId, TenantId
 from sessions.manager import SessionManager
+
+logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 10.0
 PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
@@ -108,10 +111,8 @@ class ChatbotBridge:
     async def deliver(self, event: SessionEvent) -> None:
         """Post, and return when the back end has answered with 2xx."""
         if event.type is EventType.EVENTS_GAP:
-            # It has no word for that: the operator is told, where he sees what was not taken.
-            first, last = event.data["from"], event.data["to"]
-            message = f"events {first} to {last} were forgotten before the back end took them"
-            raise PermanentFailure(message)
+            _say_forgotten(event)
+            return
         outcome = await self._told(event)
         if outcome is not None and not outcome.taken:
             raise self._refusal(event, outcome)
@@ -188,3 +189,12 @@ class ChatbotBridge:
         return TemporaryFailure(
             outcome.refusal, retry_seconds=pause_seconds, of_all=asked_seconds is not None
         )
+
+
+def _say_forgotten(event: SessionEvent) -> None:
+    """Tell the operator, as the back end has no word for it."""
+    lost = f"events {event.data['from']} to {event.data['to']} were forgotten before it was told"
+    logger.error(
+        "back end missed events",
+        extra={"service": ChatbotBridge.name, "session": event.session, "error": lost},
+    )

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.bridge import Bridge
+from gateway.bridge_chatbot import ChatbotBridge
 from gateway.bridge_rabbitmq_topology import Topology
 from gateway.bridge_rabbitmq_worker import RabbitMqWorker
 from gateway.pump import Pump
 from gateway.webhook_client import WebhookClient
 from gateway.webhooks import Webhooks
 from sessions.clock import SystemClock
+from tests.bridges.chatbot_backend import KEY, ChatbotBackEnd
 from tests.bridges.rabbitmq_site import is_up
 from tests.bridges.spring_backend import SpringBackEnd
 from tests.contracts.tcp_proxy import TcpProxy
@@ -85,8 +87,25 @@ async def rabbitmq(
             )
 
 
+@asynccontextmanager
+async def chatbot(house: House, pump: BridgePump) -> AsyncIterator[BackEnd]:
+    """A chatbot back end that is told by POST."""
+    async with ChatbotBackEnd().up() as backend, TcpProxy.to(backend.port) as proxy:
+
+        def messages() -> list[tuple[str | None, str]]:
+            posts = [post for post in backend.posts if post.path == "incoming"]
+            return [(post.id, post.body["message"]) for post in posts]
+
+        url = backend.url.replace(str(backend.port), str(proxy.port))
+        bridge = ChatbotBridge(house.manager, TENANT, SystemClock(), url=url, key=KEY)
+        pump.add(bridge)
+        async with running(bridge.run):
+            yield BackEnd(proxy, messages)
+
+
 BACK_ENDS: dict[str, tuple[Callable[..., AbstractAsyncContextManager[BackEnd]], list[str]]] = {
     "webhook": (webhook, []),
+    "chatbot": (chatbot, []),
     "rabbitmq": (rabbitmq, ["rabbitmq_url", "topology"]),
 }
 """Each bridge's other end and the fixtures it needs; a new bridge adds its own, for every test."""

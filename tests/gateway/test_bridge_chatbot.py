@@ -12,7 +12,6 @@ import zxingcpp
 from PIL import Image
 from starlette.responses import Response
 
-from gateway.bridge import PermanentFailure
 from sessions.clock import SystemClock
 from sessions.engine_simulator_script import FaultKind
 from sessions.events import EventType, SessionEvent
@@ -279,7 +278,9 @@ async def test_a_session_that_is_deleted_while_it_is_up_is_told_once(site: Site)
     assert len(site.backend.words("disconnected")) == 1
 
 
-async def test_what_was_forgotten_before_it_was_told_is_parked_for_the_operator(site: Site) -> None:
+async def test_what_was_forgotten_before_it_was_told_is_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     session = await site.linked()
     gap = SessionEvent(
         id="0199f3a2-7c41-7b6e-9a35-1f0c2d4e6b80",
@@ -290,5 +291,10 @@ async def test_what_was_forgotten_before_it_was_told_is_parked_for_the_operator(
         timestamp=1,
         data={"from": 3, "to": 7},
     )
-    with pytest.raises(PermanentFailure, match="events 3 to 7 were forgotten"):
-        await site.bridge.deliver(gap)
+    await site.bridge.deliver(gap)
+    (line,) = [one for one in caplog.records if one.levelname == "ERROR"]
+    said = vars(line)
+    assert (said["session"], said["error"]) == (
+        session.id,
+        "events 3 to 7 were forgotten before it was told",
+    )
