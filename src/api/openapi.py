@@ -104,6 +104,9 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         described["description"] = f"Needs the scope {needed}."
         doors = ("bearer", "apiKey") if operation.takes_api_key else ("bearer",)
         described["security"] = [{door: []} for door in doors]
+    if operation.takes_service_key:
+        described["description"] = "Needs the key that the microservice shares with this server."
+        described["security"] = [{"apiKey": []}]
     return described
 
 

@@ -63,6 +63,7 @@ def _problems(operation: Operation) -> list[tuple[int, str, str]]:
     found = [_of(kind) for root in operation.problems for kind in (root, *root.__subclasses__())]
     if operation.scopes:
         found += [_of(kind) for kind in _TOKEN_ERRORS]
+    if operation.scopes or operation.takes_body:
         found.append((422, "validation_failed", _INVALID))
     if operation.takes_body:
         found += _BODY_PROBLEMS

@@ -96,6 +96,8 @@ class Operation:
     headers: tuple[str, ...] = ()
     takes_api_key: ClassVar[bool] = False
     """Whether a back end's key is as good as a token here."""
+    takes_service_key: ClassVar[bool] = False
+    """Whether a foreign microservice's key opens it, and no token."""
 
     @cached_property
     def body(self) -> type[Body]:

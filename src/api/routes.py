@@ -9,6 +9,7 @@ from starlette.routing import Route, compile_path
 
 from api import (
     bridges,
+    chatbot_inbound,
     chatbot_module,
     chatbot_service,
     conversations,
@@ -21,8 +22,8 @@ from api import (
     qr,
     revocations,
     sessions,
-    webhooks,
     usage,
+    webhooks,
     worker_backend,
 )
 from api.operations import Operation
@@ -35,19 +36,24 @@ OPERATIONS: tuple[Operation, ...] = (
     *conversations.OPERATIONS,
     *presence.OPERATIONS,
     *events.OPERATIONS,
-    *revocations.OPERATIONS,
     *usage.OPERATIONS,
+    *revocations.OPERATIONS,
     *bridges.OPERATIONS,
     *webhooks.OPERATIONS,
     *worker_backend.OPERATIONS,
     *chatbot_module.OPERATIONS,
     *chatbot_service.OPERATIONS,
+    *chatbot_inbound.OPERATIONS,
     *health.OPERATIONS,
 )
 EXPOSED_HEADERS = ("Location", "X-Request-Id", "Retry-After", "Idempotency-Key")
 """What browsers may read of an answer from another origin, for CORS."""
 _PUBLIC = frozenset(
-    {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"}
+    {
+        *("/health/live", "/health/ready", "/metrics", "/openapi.json", "/asyncapi.json", "/docs"),
+        # These two have a door of their own.
+        *(operation.path for operation in chatbot_inbound.OPERATIONS),
+    }
 )
 
 

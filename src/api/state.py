@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from api.bridge_status import Bridges
+from api.microservice_door import MicroserviceDoor
 from api.webhook_status import Webhooks
 from auth.revocations import Revoker
 from sessions.manager import SessionManager
@@ -19,6 +20,8 @@ class ApiState(TypedDict):
     revoker: Revoker
     bridges: Bridges
     webhooks: Webhooks
+    microservice: MicroserviceDoor | None
+    """Takes what a foreign QR microservice posts; None: this server drives its phones itself."""
     degraded: Callable[[], list[str]]
     """Says what does not work although requests are served; asks only memory."""
     worker_id: str | None

@@ -21,6 +21,7 @@ from auth.tokens import TokenVerifier
 from gateway import asyncapi
 from gateway.back_ends import BackEnd, back_ends, faults
 from gateway.database import open_database
+from gateway.microservice_door import microservice_door, microservice_engine
 from gateway.policy import realtime_limits, session_policy
 from gateway.pump import Pump
 from gateway.realtime import Realtime
@@ -143,6 +144,7 @@ def _lifespan(
         revoker=parts.revocations,
         bridges=parts.pump,
         webhooks=parts.webhooks,
+        microservice=microservice_door(settings, parts.services.engine, parts.manager),
         degraded=partial(faults, parts.back_ends),
         worker_id=settings.worker_id,
         metrics=parts.registry,
@@ -212,7 +214,14 @@ def _webhooks(settings: Settings, services: Services, pump: Pump) -> Webhooks:
     client = WebhookClient(
         allow_http=settings.webhook_allow_http, allow_private=settings.webhook_allow_private
     )
-    return Webhooks(services.store, services.bus, pump, client, services.clock)
+    return Webhooks(
+        services.store,
+        services.bus,
+        pump,
+        client,
+        services.clock,
+        limit=settings.webhook_limit,
+    )
 
 
 def _redis(settings: Settings) -> Redis | None:
@@ -243,6 +252,8 @@ def _registry() -> CollectorRegistry:
 def _engine(settings: Settings, data: Path, clock: SystemClock) -> Engine:
     if settings.engine == "simulator":
         return SimulatorEngine(clock, directory=data / "simulator")
+    if settings.engine == "microservice":
+        return microservice_engine(settings, data / "microservice", clock)
     return NeonizeEngine(
         directory=data / "engine",
         sessions_per_worker=settings.engine_sessions_per_worker,

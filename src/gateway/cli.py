@@ -35,7 +35,7 @@ def serve(
     *,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0: any free one.")] = None,
-    engine: Annotated[str | None, typer.Option(help="neonize or simulator.")] = None,
+    engine: Annotated[str | None, typer.Option(help="neonize, microservice or simulator.")] = None,
     data_directory: DataDirectoryOption = None,
     database_url: DatabaseUrlOption = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning, error.")] = None,

@@ -16,6 +16,7 @@ from gateway.settings_bullmq import BullMqSettings
 from gateway.settings_chatbot import ChatbotSettings
 from gateway.settings_checks import jwt_problems, web_address
 from gateway.settings_file import EnvFile, read_env_file
+from gateway.settings_microservice import MicroserviceSettings, microservice_problems
 from gateway.settings_rabbitmq import RabbitMqSettings
 from gateway.settings_realtime import RealtimeSettings
 from gateway.settings_server import ServerSettings
@@ -41,6 +42,7 @@ class Settings(
     BaseSettings,
     BullMqSettings,
     ChatbotSettings,
+    MicroserviceSettings,
     WebhookSettings,
     RabbitMqSettings,
     SessionSettings,
@@ -199,4 +201,7 @@ def _unfit(settings: Settings, readings: Mapping[str, Reading]) -> list[str]:
         public_pem=settings.jwt_public_key,
         jwks_url=settings.jwt_jwks_url,
     )
-    return [readings[field].problem(field, expected) for field, expected in faults]
+    missing = microservice_problems(
+        settings.engine, url=settings.whatsapp_qr_service_url, key=settings.whatsapp_qr_service_key
+    )
+    return [readings[field].problem(field, expected) for field, expected in (*faults, *missing)]

@@ -58,8 +58,10 @@ class SessionSettings(BaseModel):
         100_000, ge=100, le=100_000_000, description="Most events that are kept per session."
     )
 
-    engine: Literal["neonize", "simulator"] = Field(
-        "neonize", description="What talks to WhatsApp; simulator is for development."
+    engine: Literal["neonize", "microservice", "simulator"] = Field(
+        "neonize",
+        description="What talks to WhatsApp: neonize here, a QR microservice that somebody else "
+        "runs, or simulator for development.",
     )
     engine_sessions_per_worker: int = Field(
         50, ge=1, le=1000, description="Sessions that share one engine process."

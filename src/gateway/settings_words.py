@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from urllib.parse import urlsplit
 
-SECRET_FIELDS = frozenset({"jwt_secret", "jwt_public_key", "token", "backend_api_key"})
+SECRET_FIELDS = frozenset(
+    {"jwt_secret", "jwt_public_key", "token", "backend_api_key", "whatsapp_qr_service_key"}
+)
 """Never shown. A public key is no secret, but what was pasted in its place may be."""
 URL_FIELDS = frozenset(
     {
@@ -18,6 +20,7 @@ URL_FIELDS = frozenset(
         "jwt_jwks_url",
         "url",
         "backend_api_url",
+        "whatsapp_qr_service_url",
     }
 )
 

@@ -7,7 +7,7 @@ turns by a lock; what they promise is committed before they return.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from sessions import event_log, outbox, session_table
 from sessions.bus import announce
@@ -36,6 +36,9 @@ from sessions.upkeep import Upkeep
 logger = logging.getLogger(__name__)
 
 _LOGOUT_SECONDS = 15
+
+Along = Callable[[Unit, SessionId], Awaitable[None]]
+"""Writes in the transaction that makes a session; what it raises, the caller gets."""
 
 
 class SessionManager(Messaging):
@@ -75,8 +78,10 @@ class SessionManager(Messaging):
             reasons.append(f"The database takes no writes: {self._store.fault}")
         return reasons
 
-    async def create(self, tenant: TenantId, new: NewSession) -> Session:
-        """Add a session, not yet active.
+    async def create(
+        self, tenant: TenantId, new: NewSession, *, along: Along | None = None
+    ) -> Session:
+        """Add a session, not yet active, and what is written `along` with it; else neither.
 
         Raises:
             SessionExists: the tenant has one of this name.
@@ -84,7 +89,10 @@ class SessionManager(Messaging):
         self._refuse_when_draining()
 
         async def work(unit: Unit) -> Session:
-            return session_table.view(await session_table.insert(unit, tenant, new))
+            row = await session_table.insert(unit, tenant, new)
+            if along is not None:
+                await along(unit, SessionId(row.id))
+            return session_table.view(row)
 
         return await self._store.write(work)
 
@@ -101,6 +109,15 @@ class SessionManager(Messaging):
         """
         async with self._store.read() as db:
             return session_table.view(await session_table.find(db, tenant, ref))
+
+    async def is_active(self, session: SessionId) -> bool:
+        """Tell whether a session, of whichever tenant, is to be connected.
+
+        Raises:
+            SessionNotFound: there is none of this id.
+        """
+        async with self._store.read() as db:
+            return (await session_table.load(db, session)).is_active
 
     async def update(self, tenant: TenantId, ref: str, changes: SessionChanges) -> Session:
         """Change what `changes` sets and nothing else."""

@@ -133,6 +133,7 @@ def application(
         revoker=Revocations(house.database, verifier.revocations),
         bridges=pump,
         webhooks=webhooks or Webhooks(house.store, house.bus, pump, client, SystemClock()),
+        microservice=None,
         degraded=list,
         worker_id=None,
         metrics=figures,

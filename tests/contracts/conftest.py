@@ -18,6 +18,7 @@ from sessions.ids import SessionId, new_uuid
 from sessions.qr_codes import QrCodes
 from sessions.qr_codes_memory import MemoryQrCodes
 from sessions.qr_codes_redis import RedisQrCodes
+from tests.contracts.microservice_world import MicroserviceWorld
 from tests.contracts.worlds import ALICE, BOB, NeonizeWorld, SimulatorWorld, World
 from tests.loopback_whatsapp.client import LoopbackWhatsApp
 from tests.sessions.engine_neonize.watching import eventually
@@ -31,7 +32,7 @@ def session() -> SessionId:
     return SessionId(new_uuid())
 
 
-@pytest.fixture(params=["simulator", "neonize"])
+@pytest.fixture(params=["simulator", "neonize", "microservice"])
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
     """An engine that runs, and the phones at its other end."""
     async with AsyncExitStack() as stack:
@@ -43,9 +44,11 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 async def _world(
     name: str, directory: Path, stack: AsyncExitStack
-) -> SimulatorWorld | NeonizeWorld:
+) -> SimulatorWorld | NeonizeWorld | MicroserviceWorld:
     if name == "simulator":
         return SimulatorWorld(directory / "engine")
+    if name == "microservice":
+        return await stack.enter_async_context(MicroserviceWorld.set_up(directory / "engine"))
     whatsapp = await stack.enter_async_context(LoopbackWhatsApp.start(directory / "whatsapp"))
     await whatsapp.open_account(ALICE, "Alice", push_name="Alice")
     await whatsapp.open_account(BOB, "Bob")

@@ -23,7 +23,7 @@ from sessions.signals import (
     Receipt,
     Signal,
 )
-from tests.contracts.worlds import ALICE, BOB, NOBODY, World, opened
+from tests.contracts.worlds import ALICE, BOB, NOBODY, World, of_our_own_engines, opened
 from tests.sessions.engine_neonize.watching import Watched
 
 WAIT_SECONDS = 20
@@ -106,6 +106,7 @@ async def test_credentials_survive_a_restart(world: World, session: SessionId) -
         assert watched.all(QrCode) == []
 
 
+@of_our_own_engines
 async def test_a_pairing_code_connects_too(world: World, session: SessionId) -> None:
     async with opened(world.engine, session) as watched:
         await watched.wait_for(QrCode)
@@ -236,6 +237,7 @@ async def received(world: World, session: SessionId, text: str) -> list[tuple[st
             await asyncio.sleep(0.02)
 
 
+@of_our_own_engines
 async def test_receipts_come_back(world: World, session: SessionId) -> None:
     async with paired(world, session) as watched:
         sent = await watched.connection.send(OutgoingText(to=TO_BOB, text="hello"))

@@ -12,8 +12,10 @@ from sessions.ids import SessionId
 from sessions.messages import EngineMessage
 from sessions.signals import Connected, HistoryReceived, MessageReceived, QrCode
 from tests.contracts.test_engine import TO_BOB, WAIT_SECONDS, link, paired, until_kind
-from tests.contracts.worlds import BOB, World, opened
+from tests.contracts.worlds import BOB, World, of_our_own_engines, opened
 from tests.sessions.engine_neonize.watching import Watched
+
+pytestmark = of_our_own_engines
 
 
 def receipts(connection: Connection) -> Receipts:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from sessions.clock import SystemClock
 from sessions.engine import Engine
 from sessions.engine_neonize import NeonizeEngine
@@ -21,6 +23,9 @@ from tests.sessions.engine_neonize.watching import Watched
 ALICE, BOB = "15550001111", "447700900123"
 NOBODY = "00015550009999"
 """A number that is not on WhatsApp, in any of the worlds."""
+
+of_our_own_engines = pytest.mark.parametrize("world", ["simulator", "neonize"], indirect=True)
+"""For what a QR microservice has no word for, so that an engine in front of one can't have it."""
 
 
 class World(Protocol):
