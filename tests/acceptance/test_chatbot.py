@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.acceptance.phones import FRIEND, World, running_world
 from tests.bridges.chatbot_backend import KEY, ChatbotBackEnd, ChatbotCaller
+from tests.sessions.house import until
 
 CHATBOT = "5f0c7f3e"
 NAME = f"chatbot_{CHATBOT}"
@@ -58,6 +59,41 @@ async def is_served(world: World, backend: ChatbotBackEnd) -> None:
         assert down["data"]["reason"] == "deactivated"
         assert len(backend.words("connected", "disconnected")) == 2
         assert len(backend.messages()) == 1
+
+
+async def test_a_server_serves_without_its_back_end_and_says_so(tmp_path: Path) -> None:
+    backend, origin, other = ChatbotBackEnd(), "https://app.example", "another-key-of-somebody"
+    async with backend.up():
+        pass
+    settings = {
+        "BACKEND_API_URL": backend.url,
+        "BACKEND_API_KEY": KEY,
+        "WAGATE_ALLOWED_ORIGINS": origin,
+    }
+    async with (
+        running_world("simulator", tmp_path, settings=settings) as world,
+        ChatbotCaller.calling(world.gateway.url) as caller,
+    ):
+        refused = await caller.http.get("/status/x", headers={"X-API-Key": other})
+        assert refused.status_code == 401
+        asked = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "X-API-Key",
+        }
+        allowed = await caller.http.options("/send", headers=asked)
+        assert "X-API-Key" in allowed.headers["access-control-allow-headers"]
+        await caller.post("/init", chatbotId=CHATBOT)
+
+        async def degraded() -> list[str]:
+            found: list[str] = (await caller.http.get("/health/ready")).json()["degraded"]
+            return found
+
+        (fault,) = await until(degraded, bool)
+        assert fault.startswith("The chatbot back end can't be told")
+        written = world.gateway.log.read_text()
+    assert KEY not in written
+    assert other not in written
 
 
 def text_of(data_url: str) -> str:
