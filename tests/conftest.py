@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tests.bridges.node_backend import node
 from tests.loopback_whatsapp.fixture import loopback_whatsapp
 from tests.rabbitmq import rabbit_server, rabbitmq_url, topology
 from tests.services import (
@@ -19,6 +20,7 @@ from tests.services import (
 
 __all__ = [
     "loopback_whatsapp",
+    "node",
     "postgres_copy",
     "postgres_template",
     "postgres_url",

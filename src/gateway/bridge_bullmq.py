@@ -1,13 +1,17 @@
 """The bridge to a back end that takes incoming messages from a BullMQ queue."""
 
+import logging
+
 from api.chatbots import chatbot_of
-from gateway.bridge import PermanentFailure, TemporaryFailure
+from gateway.bridge import TemporaryFailure
 from gateway.bridge_bullmq_library import FeedQueue, RedisAway
 from gateway.chatbot_words import incoming, is_incoming
 from sessions.errors import SessionNotFound, Unavailable
 from sessions.events import EventType, SessionEvent
 from sessions.ids import SessionId, TenantId
 from sessions.manager import SessionManager
+
+logger = logging.getLogger(__name__)
 
 JOB_NAME = "incoming-message"
 _LONGEST_PAUSE_SECONDS = 15.0
@@ -34,9 +38,7 @@ class BullMqBridge:
     async def deliver(self, event: SessionEvent) -> None:
         """Add the job, and return when Redis has it."""
         if event.type is EventType.EVENTS_GAP:
-            # No job: a back end would take it for a message. Parked, it shows in GET /bridges.
-            span = f"{event.data['from']} to {event.data['to']}"
-            raise PermanentFailure(f"Events {span} were forgotten before they were handed over.")
+            self._say_forgotten(event)
         if not is_incoming(event):
             return
         data = incoming(event, await self._chatbot(event))
@@ -53,6 +55,12 @@ class BullMqBridge:
     def pause_seconds(self, failures: int) -> float:
         """Return half a second, then more, up to a quarter of a minute."""
         return min(0.5 * 2.0 ** min(failures - 1, 8), _LONGEST_PAUSE_SECONDS)
+
+    def _say_forgotten(self, event: SessionEvent) -> None:
+        """Tell the operator: a back end would take a job about it for a message."""
+        lost = f"events {event.data['from']} to {event.data['to']} were forgotten before it was fed"
+        extra = {"service": self.name, "session": event.session, "error": lost}
+        logger.error("back end missed events", extra=extra)
 
     async def _chatbot(self, event: SessionEvent) -> str | None:
         try:

@@ -1,12 +1,14 @@
 """A back end on Node: BullMQ itself, unchanged, on each end of the two queues."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,14 +29,25 @@ Payload = dict[str, Any]
 @pytest.fixture(scope="session")
 def node() -> None:
     """Install BullMQ from npm; without Node or a network that is a failure only in CI."""
-    if all((NODE / "node_modules" / f"bullmq-{version}").is_dir() for version in VERSIONS):
-        return
-    reason = _installation_failure()
+    with _alone():
+        installed = all((NODE / "node_modules" / f"bullmq-{one}").is_dir() for one in VERSIONS)
+        reason = None if installed else _installation_failure()
     if reason is None:
         return
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let no other test run install meanwhile."""
+    directory = os.open(NODE, os.O_RDONLY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _installation_failure() -> str | None:
@@ -55,9 +68,10 @@ def _installation_failure() -> str | None:
 class NodeProcess:
     """A script; what it says, in order."""
 
-    def __init__(self, output: asyncio.StreamReader, commands: asyncio.StreamWriter) -> None:
+    def __init__(self, commands: asyncio.StreamWriter) -> None:
         self.said: list[tuple[str, Payload]] = []
-        self._output = output
+        self._news = asyncio.Event()
+        self._ended = False
         self._commands = commands
 
     @classmethod
@@ -75,7 +89,8 @@ class NodeProcess:
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        running = cls(process.stdout, process.stdin)
+        running = cls(process.stdin)
+        listening = asyncio.create_task(running._listen(process.stdout))
         try:
             await running.hears("ready")
             yield running
@@ -83,10 +98,11 @@ class NodeProcess:
             process.stdin.close()
             try:
                 async with asyncio.timeout(_END_SECONDS):
-                    await process.communicate()
+                    await process.wait()
             except TimeoutError:
                 process.kill()
                 await process.wait()
+            await listening
 
     def tell(self, command: Payload) -> None:
         """Give it something to do."""
@@ -113,13 +129,20 @@ class NodeProcess:
         try:
             async with asyncio.timeout(seconds):
                 while not good(self.heard(event)):
-                    line = await self._output.readline()
-                    assert line, f"it has ended; it said {self.said}"
-                    said, payload = json.loads(line)
-                    self.said.append((said, payload))
+                    assert not self._ended, f"it has ended; it said {self.said}"
+                    self._news.clear()
+                    await self._news.wait()
         except TimeoutError:
             raise AssertionError(f"no more {event} in {seconds} s: {self.said[-20:]}") from None
         return self.heard(event)
+
+    async def _listen(self, output: asyncio.StreamReader) -> None:
+        while line := await output.readline():
+            said, payload = json.loads(line)
+            self.said.append((said, payload))
+            self._news.set()
+        self._ended = True
+        self._news.set()
 
 
 class Producer(NodeProcess):

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit, urlunsplit
 
 from gateway.bridge import Bridge
+from gateway.bridge_bullmq_library import QueueNames
+from gateway.bridge_bullmq_queues import BullMqQueues
 from gateway.bridge_chatbot import ChatbotBridge
 from gateway.bridge_rabbitmq_topology import Topology
 from gateway.bridge_rabbitmq_worker import RabbitMqWorker
@@ -16,6 +18,7 @@ from gateway.webhook_client import WebhookClient
 from gateway.webhooks import Webhooks
 from sessions.clock import SystemClock
 from tests.bridges.chatbot_backend import KEY, ChatbotBackEnd
+from tests.bridges.node_backend import worker
 from tests.bridges.rabbitmq_site import is_up
 from tests.bridges.spring_backend import SpringBackEnd
 from tests.contracts.tcp_proxy import TcpProxy
@@ -103,10 +106,32 @@ async def chatbot(house: House, pump: BridgePump) -> AsyncIterator[BackEnd]:
             yield BackEnd(proxy, messages)
 
 
+@asynccontextmanager
+async def bullmq(
+    house: House, pump: BridgePump, url: str, prefix: str, *_: object
+) -> AsyncIterator[BackEnd]:
+    """A back end on Node that takes jobs from a queue."""
+    parts = urlsplit(url)
+    names = QueueNames(url, prefix=f"{prefix}bull")
+    async with worker("6", names) as backend, TcpProxy.to(parts.port or 6379) as proxy:
+        through = urlunsplit(parts._replace(netloc=f"127.0.0.1:{proxy.port}"))
+        # In a thread: the library reads its scripts from files.
+        queues = await asyncio.to_thread(
+            BullMqQueues, house.manager, TENANT, replace(names, url=through)
+        )
+        pump.add(queues.bridge)
+        async with running(queues.run):
+            yield BackEnd(
+                proxy,
+                lambda: [(job["id"], job["data"]["message"]) for job in backend.heard("job")],
+            )
+
+
 BACK_ENDS: dict[str, tuple[Callable[..., AbstractAsyncContextManager[BackEnd]], list[str]]] = {
     "webhook": (webhook, []),
     "chatbot": (chatbot, []),
     "rabbitmq": (rabbitmq, ["rabbitmq_url", "topology"]),
+    "bullmq": (bullmq, ["redis_url", "redis_prefix", "redis", "node"]),
 }
 """Each bridge's other end and the fixtures it needs; a new bridge adds its own, for every test."""
 

@@ -176,7 +176,7 @@ async def test_who_answers_nothing_holds_nobody_for_ever(crossing: Crossing) -> 
     crossing.back_end.proxy.cut()
     await crossing.delivered(event)
 
-    assert (event.id, "hello") in crossing.back_end.messages()
+    assert (event.id, "hello") in await crossing.arrived(2)
 
 
 async def test_every_type_is_taken_or_left_without_a_crash(crossing: Crossing) -> None:

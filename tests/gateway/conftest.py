@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bridges.node_backend import node
 from tests.gateway.edge import Edge, running_edge
-
-__all__ = ["edge", "node"]
 
 
 @pytest.fixture
