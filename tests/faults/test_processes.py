@@ -28,8 +28,9 @@ from tests.loopback_whatsapp.client import LoopbackWhatsApp
 
 pytestmark = pytest.mark.timeout(300)
 
-LIBRARY_QUEUE_MESSAGES = 100
-"""The library's channel between its decryption and its callbacks."""
+LIBRARY_QUEUE_MESSAGES = 100 + 2
+"""The library's channel between its decryption and its callbacks, and one message in hand at each
+of its ends: decrypted and waiting for room, taken out and not yet with us."""
 BACK_SECONDS = 40.0
 
 
