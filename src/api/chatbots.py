@@ -41,7 +41,7 @@ async def find(
 ) -> Session | None:
     """Return the session of a chatbot, None if there is none among `only` (None: all).
 
-    Of several, the active one counts, else the newest.
+    One that is named for it counts before others; of several, the active one, else the newest.
     """
 
     def is_it(session: Session) -> bool:

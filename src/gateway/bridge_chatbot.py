@@ -144,17 +144,23 @@ class ChatbotBridge:
         if chatbot_words.is_incoming(event):
             return await self._post("incoming", event.id, chatbot_words.incoming(event, chatbot))
         body = chatbot_words.changed(event, chatbot)
-        if body is None:
-            return None
-        outcome = await self._post("webhook", event.id, body)
-        self._note(event.session, chatbot, body["event"])
-        return outcome
+        return None if body is None else await self._change_told(event, chatbot, body)
 
-    def _note(self, session: SessionId, chatbot: str | None, word: str) -> None:
-        if word == "connected":
-            self._connected[session] = chatbot
-        elif word == "disconnected":
-            self._connected.pop(session, None)
+    async def _change_told(
+        self, event: SessionEvent, chatbot: str | None, body: dict[str, Any]
+    ) -> Outcome:
+        """Post what became of a session, and note whether the back end takes it for up."""
+        was_up = event.session in self._connected
+        if body["event"] == "disconnected":
+            # Before it is told: a deletion meanwhile must not say it a second time.
+            self._connected.pop(event.session, None)
+        outcome = await self._post("webhook", event.id, body)
+        match body["event"], outcome.taken:
+            case ("connected", True):
+                self._connected[event.session] = chatbot
+            case ("disconnected", False) if was_up:
+                self._connected[event.session] = chatbot
+        return outcome
 
     async def _deleted(self, event: SessionEvent) -> None:
         """Say that a session is gone, unless the log had still said that it is down."""
