@@ -1,14 +1,24 @@
 """Settings of a back end that sends and receives through BullMQ queues on its Redis."""
 
+import re
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 
 from gateway.settings_checks import redis_address
 
 RedisUrl = Annotated[SecretStr, BeforeValidator(redis_address)]
-# BullMQ separates the parts of its keys by colons.
-QueueName = Annotated[str, Field(pattern=r"^[^:\s]{1,128}$")]
+
+
+def _queue(name: str) -> str:
+    # BullMQ separates the parts of its keys by colons.
+    if not re.fullmatch(r"[^:\s]{1,128}", name):
+        message = "expected a queue's name, without colons and blanks"
+        raise ValueError(message)
+    return name
+
+
+QueueName = Annotated[str, AfterValidator(_queue)]
 
 
 class BullMqSettings(BaseModel):
