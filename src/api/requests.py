@@ -132,11 +132,9 @@ def _found(error: ValidationError) -> list[ErrorDetails]:
 
 
 def _body_fault(found: ErrorDetails, model: type[Body]) -> dict[str, str]:
-    place = found["loc"]
-    sentence = model.not_available.get(str(place[0])) if len(place) == 1 else None
-    code = "not_available" if sentence else _CODES.get(found["type"], found["type"])
-    detail = sentence or _detail(code, found, model)
-    return {"pointer": json_pointer(place), "detail": detail, "code": code}
+    code = _CODES.get(found["type"], found["type"])
+    detail = _detail(code, found, model)
+    return {"pointer": json_pointer(found["loc"]), "detail": detail, "code": code}
 
 
 def _parameter_fault(found: ErrorDetails, model: type[Query]) -> dict[str, str]:

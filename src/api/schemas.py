@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Annotated, Any, ClassVar, Literal, LiteralString
+from typing import Annotated, Any, Literal, LiteralString
 
 from pydantic import (
     AfterValidator,
@@ -154,8 +154,6 @@ class Body(BaseModel):
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, extra="forbid", hide_input_in_errors=True
     )
-    not_available: ClassVar[dict[str, str]] = {}
-    """Fields that the contract knows and this version does not, each with a sentence."""
 
 
 def misplaced(
@@ -169,17 +167,6 @@ def misplaced(
 
 class Nothing(Body):
     """No fields: an empty body, or an empty object."""
-
-
-class CreateSession(Body):
-    """A new session."""
-
-    not_available = {"webhook": "Webhooks are not available in this version"}
-
-    session_id: SessionRef
-    phone_number: Phone | None = None
-    name: Name | None = None
-    metadata: Metadata = Field(default_factory=dict)
 
 
 class UpdateSession(Body):

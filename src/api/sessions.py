@@ -5,18 +5,21 @@ from starlette.responses import Response
 from api.operations import Answer, Call, Operation, json_response
 from api.schemas import (
     Activate,
-    CreateSession,
     ListSessions,
     NoQuery,
     Nothing,
     UpdateSession,
 )
+from api.session_schemas import CreateSession
+from api.webhook_making import drafted, started
+from api.webhook_status import CreatedSession
 from auth.errors import InsufficientScope
 from auth.principal import Scope
 from sessions.errors import (
     EngineUnavailable,
     SessionExists,
     SessionNotFound,
+    TooManyWebhooks,
     Unavailable,
 )
 from sessions.messages import phone_digits
@@ -31,9 +34,14 @@ async def create(call: Call[CreateSession, NoQuery]) -> Response:
     if not call.principal.may_access(name):
         message = f"The token is narrowed to other sessions than {name}. Get one that names it."
         raise InsufficientScope(message)
-    new = NewSession.model_validate(call.body.model_dump())
-    session = await call.manager.create(call.tenant, new)
-    return json_response(session, 201, Location=call.path(session.id))
+    new = NewSession.model_validate(call.body.model_dump(exclude={"webhook"}))
+    if call.body.webhook is None:
+        session = await call.manager.create(call.tenant, new)
+        return json_response(session, 201, Location=call.path(session.id))
+    draft = drafted(call, call.body.webhook)
+    session = await call.manager.create(call.tenant, new, along=draft.write)
+    made = CreatedSession(**session.model_dump(), webhook=started(draft))
+    return json_response(made, 201, Location=call.path(made.id), Cache_Control="no-store")
 
 
 async def list_(call: Call[Nothing, ListSessions]) -> Response:
@@ -100,9 +108,13 @@ OPERATIONS = (
         "createSession",
         "Create a session",
         create,
-        {201: Answer("Created.", Session, headers=("Location",))},
+        {
+            201: Answer(
+                "Created; a webhook's secret is shown only now.", CreatedSession, (), ("Location",)
+            )
+        },
         (Scope.SESSIONS_WRITE,),
-        (SessionExists, Unavailable),
+        (SessionExists, TooManyWebhooks, Unavailable),
     ),
     Operation(
         "GET",

@@ -65,6 +65,23 @@ class CreateWebhook(Body):
     session_id: SessionRef | None = None
 
 
+class SessionWebhook(Body):
+    """An endpoint that is made with its session."""
+
+    url: Url
+    events: Patterns = Field(default_factory=lambda: ["*"])
+
+
+def _of_url(given: object) -> object:
+    return {"url": given} if isinstance(given, str) else given
+
+
+WithSession = Annotated[
+    SessionWebhook, BeforeValidator(_of_url, json_schema_input_type=SessionWebhook | Url)
+]
+"""An endpoint, or its URL alone for all events."""
+
+
 class UpdateWebhook(Body):
     """Changes: what is not given stays."""
 

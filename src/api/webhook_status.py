@@ -7,6 +7,8 @@ from api.bridge_status import Redelivery
 from sessions.clock import Instant
 from sessions.ids import SessionId, TenantId
 from sessions.messages import WireModel
+from sessions.session import Session
+from sessions.store import Unit
 
 
 class UnfitWebhookUrl(Exception):
@@ -33,6 +35,21 @@ class WebhookWithSecret(Webhook):
     """An endpoint, and the secret that signs from now on: it is shown only here."""
 
     secret: str
+
+
+class CreatedWebhook(WireModel):
+    """The endpoint that was made with a session, and its secret, which is shown only now."""
+
+    id: str
+    url: str
+    events: list[str]
+    secret: str
+
+
+class CreatedSession(Session):
+    """A new session; with its webhook, if one was asked for."""
+
+    webhook: CreatedWebhook | None = None
 
 
 class WebhookList(WireModel):
@@ -69,6 +86,18 @@ class WebhookChanges(WireModel):
     enabled: bool | None = None
 
 
+class WebhookDraft(Protocol):
+    """An endpoint that is not yet there."""
+
+    async def write(self, unit: Unit, session: SessionId | None) -> None:
+        """Store it; raises TooManyWebhooks."""
+        ...
+
+    def start(self) -> WebhookWithSecret:
+        """Post what happens from now on; called once what was written is committed."""
+        ...
+
+
 class Webhooks(Protocol):
     """The endpoints of every tenant.
 
@@ -76,10 +105,14 @@ class Webhooks(Protocol):
     of another tenant.
     """
 
+    def draft(self, tenant: TenantId, *, url: str, events: list[str]) -> WebhookDraft:
+        """Prepare one that is made in somebody else's transaction; raises UnfitWebhookUrl."""
+        ...
+
     async def create(
         self, tenant: TenantId, *, url: str, events: list[str], session: SessionId | None
     ) -> WebhookWithSecret:
-        """Post what happens from now on; raises UnfitWebhookUrl."""
+        """Post what happens from now on; raises UnfitWebhookUrl, TooManyWebhooks."""
         ...
 
     async def of_tenant(self, tenant: TenantId) -> list[Webhook]:

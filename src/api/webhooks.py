@@ -6,9 +6,9 @@ from typing import Any
 from starlette.responses import Response
 
 from api.bridge_status import Redelivery
-from api.errors import Refusal
 from api.operations import Answer, Call, Operation, json_response
 from api.schemas import NoQuery, Nothing
+from api.webhook_making import unfit, webhooks
 from api.webhook_schemas import CreateWebhook, ListAttempts, RotateSecret, UpdateWebhook
 from api.webhook_status import (
     UnfitWebhookUrl,
@@ -17,12 +17,11 @@ from api.webhook_status import (
     WebhookAttempts,
     WebhookChanges,
     WebhookList,
-    Webhooks,
     WebhookWithSecret,
 )
 from auth.errors import InsufficientScope
 from auth.principal import Scope
-from sessions.errors import SessionNotFound, Unavailable, WebhookNotFound
+from sessions.errors import SessionNotFound, TooManyWebhooks, Unavailable, WebhookNotFound
 from sessions.ids import SessionId
 
 
@@ -34,17 +33,17 @@ async def create(call: Call[CreateWebhook, NoQuery]) -> Response:
         message = "The token is narrowed to sessions. Give the sessionId of one of them."
         raise InsufficientScope(message)
     try:
-        made = await _webhooks(call).create(
+        made = await webhooks(call).create(
             call.tenant, url=body.url, events=body.events, session=session
         )
     except UnfitWebhookUrl as error:
-        raise _unfit(error) from None
+        raise unfit(error, "/url") from None
     return json_response(made, 201, Location=f"/webhooks/{made.id}", Cache_Control="no-store")
 
 
 async def list_(call: Call[Nothing, NoQuery]) -> Response:
     """Return the endpoints that the caller may see."""
-    found = await _webhooks(call).of_tenant(call.tenant)
+    found = await webhooks(call).of_tenant(call.tenant)
     return json_response(WebhookList(items=[one for one in found if await _visible(call, one)]))
 
 
@@ -58,47 +57,43 @@ async def update(call: Call[UpdateWebhook, NoQuery]) -> Response:
     found, body = await _one(call), call.body
     changes = WebhookChanges(url=body.url, events=body.events, enabled=body.enabled)
     try:
-        return json_response(await _webhooks(call).update(call.tenant, found.id, changes))
+        return json_response(await webhooks(call).update(call.tenant, found.id, changes))
     except UnfitWebhookUrl as error:
-        raise _unfit(error) from None
+        raise unfit(error, "/url") from None
 
 
 async def delete(call: Call[Nothing, NoQuery]) -> Response:
     """Post to an endpoint no more."""
-    await _webhooks(call).delete(call.tenant, (await _one(call)).id)
+    await webhooks(call).delete(call.tenant, (await _one(call)).id)
     return Response(status_code=204)
 
 
 async def test(call: Call[Nothing, NoQuery]) -> Response:
     """Post an event that means nothing, once."""
-    return json_response(await _webhooks(call).test(call.tenant, (await _one(call)).id))
+    return json_response(await webhooks(call).test(call.tenant, (await _one(call)).id))
 
 
 async def rotate(call: Call[RotateSecret, NoQuery]) -> Response:
     """Sign with a new secret."""
     found, overlap = await _one(call), timedelta(seconds=call.body.overlap_seconds)
-    rotated = await _webhooks(call).rotate_secret(call.tenant, found.id, overlap=overlap)
+    rotated = await webhooks(call).rotate_secret(call.tenant, found.id, overlap=overlap)
     return json_response(rotated, Cache_Control="no-store")
 
 
 async def attempts(call: Call[Nothing, ListAttempts]) -> Response:
     """Return what came of the newest attempts."""
     found = await _one(call)
-    items = await _webhooks(call).attempts(call.tenant, found.id, limit=call.query.limit)
+    items = await webhooks(call).attempts(call.tenant, found.id, limit=call.query.limit)
     return json_response(WebhookAttempts(items=items))
 
 
 async def redeliver(call: Call[Nothing, NoQuery]) -> Response:
     """Hand over again what was given up."""
-    return json_response(await _webhooks(call).redeliver(call.tenant, (await _one(call)).id))
-
-
-def _webhooks(call: Call[Any, Any]) -> Webhooks:
-    return call.request.state["webhooks"]
+    return json_response(await webhooks(call).redeliver(call.tenant, (await _one(call)).id))
 
 
 async def _one(call: Call[Any, Any]) -> Webhook:
-    found = await _webhooks(call).get(call.tenant, call.request.path_params["webhookId"])
+    found = await webhooks(call).get(call.tenant, call.request.path_params["webhookId"])
     if not await _visible(call, found):
         raise WebhookNotFound
     return found
@@ -123,12 +118,6 @@ async def _session(call: Call[Any, Any], ref: str) -> SessionId:
     return session.id
 
 
-def _unfit(error: UnfitWebhookUrl) -> Refusal:
-    fault = {"pointer": "/url", "detail": str(error), "code": "unfit_url"}
-    detail = "The request is not valid; see errors for what to change: /url."
-    return Refusal(422, "validation_failed", detail, errors=[fault])
-
-
 _ONE = "/webhooks/{webhookId}"
 # Events carry message texts: who may not read messages may not have them posted either.
 _MAY_ROUTE = (Scope.SESSIONS_WRITE, Scope.MESSAGES_READ)
@@ -144,7 +133,7 @@ OPERATIONS = (
         create,
         {201: Answer("Made; the secret is shown only now.", WebhookWithSecret, (), ("Location",))},
         _MAY_ROUTE,
-        (SessionNotFound, Unavailable),
+        (SessionNotFound, TooManyWebhooks, Unavailable),
     ),
     Operation(
         "GET",

@@ -6,7 +6,6 @@ it. A session that is deleted takes its endpoints' rows with it: `run` lets thei
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -26,11 +25,13 @@ from gateway import webhook_table
 from gateway.bridge_webhook import PAUSES_SECONDS, WebhookBridge, bridge_name
 from gateway.pump import Pump
 from gateway.webhook_client import UnfitUrl, WebhookClient
+from gateway.webhook_making import Draft
 from gateway.webhook_signature import new_secret
-from gateway.webhook_table import AttemptRow, Endpoint, Secret, WebhookRow
+from gateway.webhook_table import Endpoint, WebhookRow
+from gateway.webhook_views import attempt, shown, with_secret
 from sessions import consumers
 from sessions.bus import Bus
-from sessions.clock import Clock, from_ms, to_ms
+from sessions.clock import Clock, to_ms
 from sessions.errors import StorageUnavailable, WebhookNotFound
 from sessions.events import EVERYTHING, EventType, SessionEvent
 from sessions.ids import SessionId, TenantId, new_uuid
@@ -55,6 +56,7 @@ class Webhooks:
         client: WebhookClient,
         clock: Clock,
         *,
+        limit: int = 100,
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class Webhooks:
         self._pump = pump
         self._client = client
         self._clock = clock
+        self._limit = limit
         self._pauses_seconds = pauses_seconds
         self._bridges: dict[str, WebhookBridge] = {}
         self._owners: dict[SessionId, TenantId] = {}
@@ -86,41 +89,27 @@ class Webhooks:
         """Close every connection."""
         await self._client.close()
 
+    def draft(self, tenant: TenantId, *, url: str, events: list[str]) -> Draft:
+        """Prepare an endpoint that is made in somebody else's transaction."""
+        self._check(url)
+        return Draft(tenant, url, events, limit=self._limit, add=self._add)
+
     async def create(
         self, tenant: TenantId, *, url: str, events: list[str], session: SessionId | None
     ) -> WebhookWithSecret:
         """Post what happens from now on."""
-        self._check(url)
-        secret, id_ = new_secret(), new_uuid()
-
-        async def add(unit: Unit) -> Endpoint:
-            row = WebhookRow(
-                id=id_,
-                tenant=tenant,
-                session=session,
-                url=url,
-                events=events,
-                secrets=[asdict(Secret(secret))],
-                created_at=to_ms(unit.clock.now()),
-            )
-            unit.db.add(row)
-            await unit.db.flush()
-            await consumers.register(unit, bridge_name(id_), tenant=tenant, session=session)
-            (endpoint,) = await webhook_table.endpoints(unit.db, id_=id_)
-            return endpoint
-
-        endpoint = await self._store.write(add)
-        self._add(endpoint)
-        return _with_secret(endpoint, secret)
+        draft = self.draft(tenant, url=url, events=events)
+        await self._store.write(partial(draft.write, session=session))
+        return draft.start()
 
     async def of_tenant(self, tenant: TenantId) -> list[Webhook]:
         """Return a tenant's endpoints."""
         async with self._store.read() as db:
-            return [_shown(one) for one in await webhook_table.endpoints(db, tenant=tenant)]
+            return [shown(one) for one in await webhook_table.endpoints(db, tenant=tenant)]
 
     async def get(self, tenant: TenantId, id_: str) -> Webhook:
         """Return one."""
-        return _shown(await self._endpoint(tenant, id_))
+        return shown(await self._endpoint(tenant, id_))
 
     async def update(self, tenant: TenantId, id_: str, changes: WebhookChanges) -> Webhook:
         """Change one; enabled again, it goes on where it was."""
@@ -132,7 +121,7 @@ class Webhooks:
         if changes.enabled:
             columns["failing_since"] = None
         change = partial(webhook_table.change, id_=id_, tenant=tenant, changes=columns)
-        return _shown(self._changed(await self._store.write(change)))
+        return shown(self._changed(await self._store.write(change)))
 
     async def delete(self, tenant: TenantId, id_: str) -> None:
         """Post to it no more."""
@@ -182,7 +171,7 @@ class Webhooks:
             overlap=overlap,
             most=_SECRETS_MOST,
         )
-        return _with_secret(self._changed(await self._store.write(rotate)), secret)
+        return with_secret(self._changed(await self._store.write(rotate)), secret)
 
     async def attempts(self, tenant: TenantId, id_: str, *, limit: int) -> list[WebhookAttempt]:
         """Return the newest attempts."""
@@ -192,7 +181,7 @@ class Webhooks:
             ids = {row.session for row in rows}
             query = select(SessionRow.id, SessionRow.name).where(col(SessionRow.id).in_(ids))
             names = {known: name for known, name in await db.execute(query)}  # noqa: C416 - typed
-        return [_attempt(row, names.get(row.session or "")) for row in rows]
+        return [attempt(row, names.get(row.session or "")) for row in rows]
 
     async def redeliver(self, tenant: TenantId, id_: str) -> Redelivery:
         """Hand parked events over again."""
@@ -252,35 +241,3 @@ class Webhooks:
                 logger.warning("webhook not removed", extra={"service": bridge_name(id_)})
                 continue
             del self._bridges[id_]
-
-
-def _shown(endpoint: Endpoint) -> Webhook:
-    since = endpoint.failing_since
-    return Webhook(
-        id=endpoint.id,
-        session_id=endpoint.session_name,
-        url=endpoint.url,
-        events=[*endpoint.events],
-        enabled=endpoint.enabled,
-        disabled_reason=endpoint.disabled_reason,
-        created_at=from_ms(endpoint.created_at),
-        failing_since=None if since is None else from_ms(since),
-    )
-
-
-def _with_secret(endpoint: Endpoint, secret: str) -> WebhookWithSecret:
-    return WebhookWithSecret(**_shown(endpoint).model_dump(), secret=secret)
-
-
-def _attempt(row: AttemptRow, name: str | None) -> WebhookAttempt:
-    return WebhookAttempt(
-        event_id=row.event_id,
-        type=row.type,
-        session_id=name,
-        seq=row.seq,
-        at=from_ms(row.at),
-        status=row.status,
-        latency_ms=row.latency_ms,
-        error=row.error,
-        response=row.response,
-    )

@@ -5,7 +5,7 @@ SessionsError
   MessageNotFound            IdempotencyConflict       QrNotAvailable
   UnrecoverablePosition      InvalidRecipient          NotCancellable
   NotUnknown                 QueueFull (temporary)     BridgeNotFound
-  WebhookNotFound
+  WebhookNotFound            TooManyWebhooks
   Unavailable (temporary)
     StorageUnavailable       Draining                  EngineUnavailable
   SendFailed                 WhatsApp or the engine refused; certain: it was not sent
@@ -71,6 +71,12 @@ class WebhookNotFound(SessionsError):
     """There is no such webhook. List yours with GET /webhooks."""
 
     code = "webhook_not_found"
+
+
+class TooManyWebhooks(SessionsError):
+    """You have as many webhooks as this server allows. Delete one, or ask its operator for more."""
+
+    code = "too_many_webhooks"
 
 
 class IdempotencyConflict(SessionsError):

@@ -92,7 +92,7 @@ async def test_malformed_json_is_answered_with_its_position(server: Server, cont
         ({"sessionId": None}, {"/sessionId": "string_type"}),
         ({"sessionId": "a", "colour": 1}, {"/colour": "unknown_field"}),
         ({"sessionId": "a", "a/b~c": 1}, {"/a~1b~0c": "unknown_field"}),
-        ({"sessionId": "a", "webhook": {}}, {"/webhook": "not_available"}),
+        ({"sessionId": "a", "webhook": {}}, {"/webhook/url": "required"}),
         ({"sessionId": "a", "name": "n" * 201}, {"/name": "string_too_long"}),
         ({"sessionId": "a", "name": "n\0"}, {"/name": "invalid_character"}),
         ({"sessionId": "a", "metadata": []}, {"/metadata": "dict_type"}),

@@ -1,93 +1,39 @@
 """Webhooks: made over REST, received over HTTP, verified by another library."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 from starlette.responses import Response
 
 from auth.principal import Scope
-from gateway.pump import Pump
 from gateway.webhook_client import UnfitUrl, WebhookClient, is_public
-from gateway.webhooks import Webhooks
-from sessions.clock import SystemClock
 from sessions.ids import SessionId
-from tests.api.server import Server, application, issued, serving
-from tests.gateway.receiver import Receiver, receiving
-from tests.sessions.house import running_house, until
+from tests.api.server import Server, issued
+from tests.gateway.hooks import QUICK, gets, hooked, logged, made, seen
+from tests.gateway.receiver import Receiver
+from tests.sessions.house import until
 
-QUICK = (0.05,) * 9
 
-
-@contextlib.asynccontextmanager
-async def hooked(directory: Path, *, client: WebhookClient | None = None) -> AsyncIterator[Server]:
-    """Run the edge, the pump and webhooks that may lead to loopback and are tried again soon."""
-    async with running_house(directory) as house:
-        pump, clock = Pump(house.store, house.bus, SystemClock()), SystemClock()
-        client = client or WebhookClient(allow_http=True, allow_private=True)
-        webhooks = Webhooks(house.store, house.bus, pump, client, clock, pauses_seconds=QUICK)
-        await webhooks.load()
-        tasks = [asyncio.create_task(run()) for run in (pump.run, webhooks.run)]
-        try:
-            async with (
-                serving(application(house, pump=pump, webhooks=webhooks)) as port,
-                httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as caller,
-            ):
-                yield Server(caller, house, port, issued())
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await webhooks.close()
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    """Return the address of an empty database of each kind, None for the file."""
+    if request.param == "sqlite":
+        return None
+    address: str = request.getfixturevalue("postgres_copy")
+    return address
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    async with hooked(tmp_path) as running:
+async def server(tmp_path: Path, url: str | None) -> AsyncIterator[Server]:
+    """Run a gateway with webhooks on each kind of database."""
+    async with hooked(tmp_path, url=url) as running:
         yield running
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as running:
-        yield running
-
-
-async def made(server: Server, url: str, **fields: Any) -> dict[str, Any]:
-    """Make a webhook and return it with its secret."""
-    answer = await server.call("POST", "/webhooks", json={"url": url, **fields})
-    assert answer.status_code == 201, answer.text
-    webhook: dict[str, Any] = answer.json()
-    return webhook
-
-
-async def seen(server: Server, webhook: dict[str, Any]) -> dict[str, Any]:
-    """Return a webhook as it is now."""
-    found: dict[str, Any] = (await server.call("GET", f"/webhooks/{webhook['id']}")).json()
-    return found
-
-
-async def gets(receiver: Receiver, count: int, type_: str | None = None) -> list[dict[str, Any]]:
-    """Wait until a receiver has taken so many events."""
-
-    async def look() -> list[dict[str, Any]]:
-        return receiver.taken(type_)
-
-    return await until(look, lambda found: len(found) >= count)
-
-
-async def logged(server: Server, session: str = "one") -> list[dict[str, Any]]:
-    """Return a session's log as REST shows it."""
-    answer = await server.call("GET", f"/whatsapp/{session}/events")
-    events: list[dict[str, Any]] = answer.json()["items"]
-    return events
 
 
 async def test_events_arrive_in_order_as_the_log_has_them(
@@ -226,8 +172,10 @@ async def test_a_session_of_another_tenant_or_name_is_not_told(
     await until(left, lambda items: items == [])
 
 
-async def test_a_restart_goes_on_where_it_was(tmp_path: Path, receiver: Receiver) -> None:
-    async with hooked(tmp_path) as server:
+async def test_a_restart_goes_on_where_it_was(
+    tmp_path: Path, url: str | None, receiver: Receiver
+) -> None:
+    async with hooked(tmp_path, url=url) as server:
         await made(server, receiver.url, events=["session:*"])
         receiver.judge = lambda event: (
             Response(status_code=500) if event["type"] == "session:message" else None
@@ -242,7 +190,7 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path, receiver: Receiver
         before = {event["id"] for event in receiver.taken()}
     receiver.judge = lambda _: None
     mark = len(receiver.posts)
-    async with hooked(tmp_path) as server:
+    async with hooked(tmp_path, url=url) as server:
         await gets(receiver, 2, "session:message")
         events = [post.event for post in receiver.posts[mark:] if "seq" in post.event]
         assert events[0]["type"] == "session:message"
@@ -322,14 +270,3 @@ async def test_an_unfit_url_is_refused(url: str) -> None:
 )  # fmt: skip
 def test_only_addresses_of_the_open_internet_are_public(address: str, public: bool) -> None:
     assert is_public(address) is public
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"events": ["sesion:message"]}, {"events": []}, {"url": ""}, {"events": ["["]}, {"more": 1}],
-)
-async def test_a_webhook_that_could_never_work_is_refused(
-    server: Server, fields: dict[str, Any]
-) -> None:
-    sent = {"url": "https://example.com/", **fields}
-    assert (await server.call("POST", "/webhooks", json=sent)).status_code == 422
