@@ -35,7 +35,7 @@ class MicroserviceEngine:
         service: how it is called; closed with the engine.
         clock: dates what comes without a date.
         directory: keeps which sessions it knows; read (blocking) here. None keeps it in memory.
-        paces: how often it is looked at.
+        paces: how often it is looked at, and how long it is waited for.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class MicroserviceEngine:
         paces: Paces | None = None,
     ) -> None:
         self._service = service
-        self._calls = ServiceCalls(service, clock)
-        self._clock = clock
         self._paces = paces or Paces()
+        self._calls = ServiceCalls(service, clock, send_seconds=self._paces.send_seconds)
+        self._clock = clock
         self._lines: dict[SessionId, MicroserviceLine] = {}
         self._serving = asyncio.Event()
         self._known = KnownSessions(directory)

@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 INIT_SECONDS = 30
 """Some start a browser for it."""
 LOOK_SECONDS = 10
-SEND_SECONDS = 60
 DISCONNECT_SECONDS = 10
 
 _REFUSED_KEY = "The QR microservice refuses the key. Set WAGATE_WHATSAPP_QR_SERVICE_KEY to its own."
@@ -48,9 +47,10 @@ class Seen:
 class ServiceCalls:
     """The contract's calls, each with a time of its own; none is made twice by itself."""
 
-    def __init__(self, service: Microservice, clock: Clock) -> None:
+    def __init__(self, service: Microservice, clock: Clock, *, send_seconds: float) -> None:
         self._service = service
         self._clock = clock
+        self._send_seconds = send_seconds
 
     async def init(self, session: SessionId) -> Seen:
         """Ask the service to connect a session.
@@ -117,7 +117,7 @@ class ServiceCalls:
         if message.quoted_message_id is not None:
             body["quotedMessageId"] = message.quoted_message_id
         try:
-            reply = await self._post("/send", body, SEND_SECONDS)
+            reply = await self._post("/send", body, self._send_seconds)
         except EngineUnavailable as error:
             raise NotConnected(error.message) from error
         except NotAnswered as error:

@@ -10,7 +10,6 @@ from PIL import Image
 _BYTES_MOST = 1024 * 1024
 _SIDE_PIXELS_MOST = 4096
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
-_QR_ONLY = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 _PNG_START = "iVBORw0KGgo"
 
 
@@ -29,6 +28,7 @@ def read_code(picture: str) -> str:
     Raises:
         UnreadablePicture: it is no such picture.
     """
+    only_qr = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
     try:
         content = base64.b64decode(picture.rpartition(",")[2], validate=True)
         with Image.open(io.BytesIO(content[:_BYTES_MOST]), formats=_FORMATS) as image:
@@ -36,7 +36,7 @@ def read_code(picture: str) -> str:
             if max(image.size) > _SIDE_PIXELS_MOST:
                 message = f"expected a picture of at most {_SIDE_PIXELS_MOST} pixels a side"
                 raise UnreadablePicture(message)
-            found = zxingcpp.read_barcode(_on_white(image), formats=_QR_ONLY, try_rotate=False)
+            found = zxingcpp.read_barcode(_on_white(image), formats=only_qr, try_rotate=False)
     except (binascii.Error, OSError, SyntaxError) as error:
         message = "expected a PNG as a data URL, or the code itself"
         raise UnreadablePicture(message) from error

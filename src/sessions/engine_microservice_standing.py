@@ -52,11 +52,14 @@ _CODE_LEAST_MS = 15_000
 
 @dataclass(frozen=True)
 class Paces:
-    """How often the service is looked at, in seconds, and how long it waits for a commit."""
+    """How often the service is looked at, in seconds, and how long each side waits."""
 
     online_seconds: float = 15
     login_seconds: float = 5
     commit_seconds: float = 10
+    """So long a post is held until what it brought is committed."""
+    send_seconds: float = 60
+    """So long a send may wait for its answer."""
 
 
 class Phase(Enum):

@@ -11,7 +11,7 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,9 +67,14 @@ class Held:
 class QrMicroservice:
     """The service; `url` is where it listens, `calls` what it was asked for."""
 
-    def __init__(self, back_end_url: str, key: str) -> None:
+    def __init__(self, key: str) -> None:
         self.url = ""
+        self.back_end_url = ""
         self.calls: list[str] = []
+        self.picture: Callable[[str], str] = data_url
+        """How a code is shown."""
+        self.refused = 0
+        """How often a message was posted and not taken."""
         self.refuse_with: int | None = None
         """Answers everything so, as a service in trouble does."""
         self.hang = asyncio.Event()
@@ -77,16 +82,14 @@ class QrMicroservice:
         self.hang.set()
         self._key = key
         self._sessions: dict[str, Held] = {}
-        self._http = httpx.AsyncClient(
-            base_url=back_end_url, headers={"X-API-Key": key}, trust_env=False, timeout=20
-        )
+        self._http = httpx.AsyncClient(headers={"X-API-Key": key}, trust_env=False, timeout=20)
         self._posting: dict[str, asyncio.Task[None]] = {}
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def running(cls, back_end_url: str, key: str) -> AsyncIterator["QrMicroservice"]:
-        """Serve on a free port until the block is left."""
-        service = cls(back_end_url, key)
+    async def running(cls, key: str) -> AsyncIterator["QrMicroservice"]:
+        """Serve on a free port until the block is left; post nothing before it is told where."""
+        service = cls(key)
         try:
             async with serving(service._application()) as port:
                 service.url = f"http://127.0.0.1:{port}"
@@ -173,7 +176,7 @@ class QrMicroservice:
 
     def _shown(self, held: Held) -> dict[str, Any]:
         expires_at = int((time.time() + _QR_SECONDS) * 1000)
-        return {"qrCode": data_url(held.code or ""), "expiresAt": expires_at, "attempt": 0}
+        return {"qrCode": self.picture(held.code or ""), "expiresAt": expires_at, "attempt": 0}
 
     def held(self, session: str) -> Held:
         """Return a session as the service holds it."""
@@ -186,12 +189,13 @@ class QrMicroservice:
         held.code, held.status = "2@" + ",".join(keys), "QR_READY"
         self.post(held, "webhook", event="qr", data=self._shown(held))
 
-    def scan(self, session: str, code: str, phone: Phone) -> None:
+    def scan(self, session: str, code: str, phone: Phone, *, silently: bool = False) -> None:
         """Scan a code, which must be the one that is shown."""
         held = self.held(session)
         assert held.code == code, "another code is shown"
         held.code, held.phone, held.status = None, phone, "CONNECTED"
-        self.post(held, "webhook", event="connected", data=phone.told)
+        if not silently:
+            self.post(held, "webhook", event="connected", data=phone.told)
 
     def write(self, session: str, text: str, *, sender: Phone, own: bool = False) -> str:
         """Let somebody write to the session's phone, or with `own` its owner to them."""
@@ -249,9 +253,11 @@ class QrMicroservice:
             if await self._taken(word, body) or word == "webhook":
                 held.posts.popleft()
             else:
+                self.refused += 1
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _taken(self, word: str, body: dict[str, Any]) -> bool:
         with contextlib.suppress(httpx.TransportError):
-            return (await self._http.post(f"/whatsapp-qr/{word}", json=body)).is_success
+            url = f"{self.back_end_url}/whatsapp-qr/{word}"
+            return (await self._http.post(url, json=body)).is_success
         return False

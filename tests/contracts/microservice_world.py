@@ -31,18 +31,19 @@ class MicroserviceWorld:
     engine: MicroserviceEngine
     service: QrMicroservice
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, paces: Paces) -> None:
         self._directory = directory
+        self._paces = paces
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def set_up(cls, directory: Path) -> AsyncIterator["MicroserviceWorld"]:
+    async def set_up(
+        cls, directory: Path, *, paces: Paces = PACES
+    ) -> AsyncIterator["MicroserviceWorld"]:
         """Serve the door, and the service that posts to it."""
-        world = cls(directory)
-        async with (
-            serving(door_of(world)) as port,
-            QrMicroservice.running(f"http://127.0.0.1:{port}", KEY) as world.service,
-        ):
+        world = cls(directory, paces)
+        async with serving(door_of(world)) as port, QrMicroservice.running(KEY) as world.service:
+            world.service.back_end_url = f"http://127.0.0.1:{port}"
             yield world
 
     # The door.
@@ -64,7 +65,9 @@ class MicroserviceWorld:
 
     def _construct(self) -> MicroserviceEngine:
         client = MicroserviceClient(self.service.url, KEY)
-        return MicroserviceEngine(client, SystemClock(), directory=self._directory, paces=PACES)
+        return MicroserviceEngine(
+            client, SystemClock(), directory=self._directory, paces=self._paces
+        )
 
     async def end(self) -> None:
         await self._serving.end()
