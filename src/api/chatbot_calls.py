@@ -11,6 +11,7 @@ from api.chatbot_schemas import (
     ChatbotMessage,
     ChatbotQr,
     ChatbotSession,
+    Disconnect,
     OneSession,
     SendText,
 )
@@ -87,15 +88,16 @@ async def send(call: Call[SendText, NoQuery]) -> Response:
     return json_response(ChatbotMessage(message_id=kept.id, job_id=kept.id, status=kept.status))
 
 
-async def disconnect(call: Call[OneSession, NoQuery]) -> Response:
-    """Disconnect a session; its credentials stay."""
+async def disconnect(call: Call[Disconnect, NoQuery]) -> Response:
+    """Disconnect a session; its credentials stay, unless the phone is to be unlinked."""
     body = call.body
     session = (
         await _of_chatbot(call, body.chatbot_id or "")
         if body.session_id is None
         else await _named(call, body.session_id)
     )
-    return _shown(await call.manager.deactivate(call.tenant, session.id))
+    end = call.manager.reset_auth if body.logout else call.manager.deactivate
+    return _shown(await end(call.tenant, session.id))
 
 
 async def _begun(call: Call[OneSession, NoQuery]) -> Session:
@@ -203,7 +205,7 @@ def operations(prefix: str, kind: str) -> tuple[BackEndOperation, ...]:
             "POST",
             f"{prefix}/disconnect",
             f"{kind}Disconnect",
-            "Disconnect a session, keeping its credentials",
+            "Disconnect a session, keeping its credentials unless told otherwise",
             disconnect,
             {200: Answer("Disconnected; idempotent.", ChatbotSession)},
             (Scope.SESSIONS_WRITE,),

@@ -66,6 +66,12 @@ class OneSession(Body):
         return self
 
 
+class Disconnect(OneSession):
+    """A session to disconnect; with `logout`, its phone is unlinked and the next code is new."""
+
+    logout: bool = False
+
+
 class OneChatbot(Body):
     """A chatbot whose session is asked for."""
 

@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 INIT_SECONDS = 30
 """Some start a browser for it."""
 LOOK_SECONDS = 10
-DISCONNECT_SECONDS = 10
+DISCONNECT_SECONDS = 14
+"""It may have to tell WhatsApp."""
 
 _REFUSED_KEY = "The QR microservice refuses the key. Set WAGATE_WHATSAPP_QR_SERVICE_KEY to its own."
 _NOT_ON_WHATSAPP = frozenset({"not_on_whatsapp", "number_not_on_whatsapp", "not_registered"})

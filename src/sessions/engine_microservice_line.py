@@ -99,6 +99,7 @@ class MicroserviceLine:
             return
         with contextlib.suppress(EngineUnavailable):
             await self._calls.disconnect(self._session, timeout_seconds=_LEAVE_SECONDS)
+            await self._known.remove(self._session)
 
     async def signals(self) -> AsyncIterator[Sequence[Signal]]:
         """Yield what happened; asking for the next batch acknowledges the previous one."""
@@ -126,7 +127,7 @@ class MicroserviceLine:
         self._require_online()
         try:
             await self._calls.disconnect(self._session, timeout_seconds=DISCONNECT_SECONDS)
-            await self._known.keep(self._session, linked=False)
+            await self._known.remove(self._session)
         except EngineUnavailable as error:
             raise NotConnected(error.message) from error
         self.close()
