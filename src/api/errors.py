@@ -18,6 +18,7 @@ from api.request_ids import request_id
 from auth.errors import AuthError, InsufficientScope, KeysUnavailable, RevocationsUnavailable
 from sessions.errors import (
     BridgeNotFound,
+    EventNotFound,
     IdempotencyConflict,
     InvalidRecipient,
     MessageNotFound,
@@ -50,6 +51,7 @@ STATUSES: dict[type[Exception], int] = {
     SessionNotFound: 404,
     MessageNotFound: 404,
     BridgeNotFound: 404,
+    EventNotFound: 404,
     WebhookNotFound: 404,
     QrNotAvailable: 404,
     SessionExists: 409,

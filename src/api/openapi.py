@@ -34,6 +34,7 @@ _PATH_PARAMETERS = {
         {"type": "string", "pattern": SESSION_NAME},
     ),
     "chatbotId": ("The back end's own id of a chatbot.", {"type": "string", "minLength": 1}),
+    "eventId": ("The event's `id`.", {"type": "string", "format": "uuid"}),
     "webhookId": ("The webhook's `id`.", {"type": "string", "format": "uuid"}),
     "name": ("The bridge's name.", {"type": "string", "pattern": "^[A-Za-z0-9:_-]{1,128}$"}),
 }

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.schemas import Body, Query, SessionRef, decimal
+from api.webhook_status import DISABLED_TYPE
 from sessions.events import EventType
 
 _DAY_SECONDS = 24 * 60 * 60
@@ -15,10 +16,10 @@ def _patterns() -> list[str]:
     """Return what a filter may say: `*`, a family such as `session:*`, or one type."""
     families = {
         ":".join(words[:count]) + ":*"
-        for words in (type_.split(":") for type_ in EventType)
+        for words in (type_.split(":") for type_ in (*EventType, DISABLED_TYPE))
         for count in range(1, len(words))
     }
-    return sorted({"*", *families, *(type_.value for type_ in EventType)})
+    return sorted({"*", *families, *(type_.value for type_ in EventType), DISABLED_TYPE})
 
 
 def _known(pattern: str) -> str:

@@ -10,6 +10,9 @@ from sessions.messages import WireModel
 from sessions.session import Session
 from sessions.store import Unit
 
+DISABLED_TYPE = "webhook:disabled"
+"""Told to a tenant's other endpoints: it is of none of the sessions, and in no log."""
+
 
 class UnfitWebhookUrl(Exception):
     """Nothing will be posted to this URL; the text says what was expected."""
@@ -143,6 +146,10 @@ class Webhooks(Protocol):
 
     async def attempts(self, tenant: TenantId, id_: str, *, limit: int) -> list[WebhookAttempt]:
         """Return the newest attempts."""
+        ...
+
+    async def redeliver_event(self, tenant: TenantId, id_: str, event_id: str) -> WebhookAttempt:
+        """Post one event again, now, and return what came of it; raises EventNotFound."""
         ...
 
     async def redeliver(self, tenant: TenantId, id_: str) -> Redelivery:

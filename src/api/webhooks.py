@@ -21,7 +21,13 @@ from api.webhook_status import (
 )
 from auth.errors import InsufficientScope
 from auth.principal import Scope
-from sessions.errors import SessionNotFound, TooManyWebhooks, Unavailable, WebhookNotFound
+from sessions.errors import (
+    EventNotFound,
+    SessionNotFound,
+    TooManyWebhooks,
+    Unavailable,
+    WebhookNotFound,
+)
 from sessions.ids import SessionId
 
 
@@ -85,6 +91,12 @@ async def attempts(call: Call[Nothing, ListAttempts]) -> Response:
     found = await _one(call)
     items = await webhooks(call).attempts(call.tenant, found.id, limit=call.query.limit)
     return json_response(WebhookAttempts(items=items))
+
+
+async def redeliver_event(call: Call[Nothing, NoQuery]) -> Response:
+    """Post one event again, now."""
+    found, event_id = await _one(call), call.request.path_params["eventId"]
+    return json_response(await webhooks(call).redeliver_event(call.tenant, found.id, event_id))
 
 
 async def redeliver(call: Call[Nothing, NoQuery]) -> Response:
@@ -204,6 +216,16 @@ OPERATIONS = (
         {200: Answer("The newest first; the last 1,000 are kept.", WebhookAttempts)},
         _MAY,
         _PROBLEMS,
+    ),
+    Operation(
+        "POST",
+        _ONE + "/events/{eventId}/redeliver",
+        "redeliverWebhookEvent",
+        "Post one event again now",
+        redeliver_event,
+        {200: Answer("What came of it.", WebhookAttempt)},
+        _MAY,
+        (EventNotFound, *_PROBLEMS),
     ),
     Operation(
         "POST",

@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from gateway import webhook_table
 from gateway.bridge import PermanentFailure, TemporaryFailure
 from gateway.webhook_client import Outcome, WebhookClient
+from gateway.webhook_retries import Retry, Schedule
 from gateway.webhook_signature import signed_headers
 from gateway.webhook_table import AttemptRow, Endpoint
 from sessions.clock import Clock, to_ms
@@ -33,6 +34,7 @@ PAUSES_SECONDS = (
 _JITTER = 0.2
 _DISABLED_SECONDS = _HOUR
 _STORAGE_SECONDS = 2
+_GONE_STATUS = 410
 _GONE = "The endpoint answered 410 Gone."
 _OUTAGE_FAILURES = 2
 
@@ -56,6 +58,8 @@ class WebhookBridge:
         clock: Clock,
         owner: OwnerOf,
         nudge: Callable[[str], None],
+        disabled: Callable[[Endpoint], None],
+        retries: Sequence[Retry] = (),
         pauses_seconds: Sequence[float] = PAUSES_SECONDS,
     ) -> None:
         self.endpoint = endpoint
@@ -67,11 +71,18 @@ class WebhookBridge:
         self._clock = clock
         self._owner = owner
         self._nudge = nudge
+        self._tell_disabled = disabled
         self._pauses_seconds = pauses_seconds
-        self._failures: dict[str, int] = {}
-        self._failures_in_a_row = 0
+        self._schedule = Schedule(retries)
+        self._failures_in_a_row = self._schedule.failures_before
 
-    def wants(self, type_: EventType) -> bool:
+    def change(self, endpoint: Endpoint) -> None:
+        """Go on with an endpoint as somebody has changed it, at once."""
+        self.endpoint = endpoint
+        self._schedule.hurry()
+        self._nudge(self.name)
+
+    def wants(self, type_: str) -> bool:
         """Tell whether the endpoint's filter lets a type pass; a gap is told to all."""
         return type_ is EventType.EVENTS_GAP or any(
             fnmatchcase(type_, pattern) for pattern in self.endpoint.events
@@ -81,17 +92,20 @@ class WebhookBridge:
         """Post, and return when the receiver has answered with 2xx."""
         if not self.endpoint.enabled:
             raise self._disabled()
+        rest_seconds = self._schedule.waits_seconds(event.session, event.seq or 0, self._now_ms())
+        if rest_seconds is not None:
+            raise TemporaryFailure("It was refused before.", retry_seconds=rest_seconds)
         try:
-            outcome = await self._attempt(event)
+            failure = await self._try(event)
         except StorageUnavailable as error:
             message = "the database does not answer"
             raise TemporaryFailure(message, retry_seconds=_STORAGE_SECONDS, of_all=True) from error
-        if not outcome.taken:
-            raise self._refused(event, outcome)
-        self._failures.pop(event.id, None)
+        if failure is not None:
+            raise self._refused(failure)
         was_out, self._failures_in_a_row = self._failures_in_a_row >= _OUTAGE_FAILURES, 0
         # After one failure alone it may be one event that is refused: its pauses are not cut short.
         if was_out:
+            self._schedule.hurry()
             self._nudge(self.name)
 
     async def show(self, event: SessionEvent) -> None:
@@ -99,7 +113,7 @@ class WebhookBridge:
         # The bus carries every tenant's transient events to every bridge.
         if not self.endpoint.enabled or not await self._covers(event):
             return
-        outcome = await self._attempt(event)
+        outcome = await self.post(event.id, event.type, _body(event), event)
         if not outcome.taken:
             raise TemporaryFailure(outcome.refusal)
 
@@ -109,13 +123,33 @@ class WebhookBridge:
         return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load only
 
     async def post(self, id_: str, type_: str, body: bytes, event: SessionEvent | None) -> Outcome:
-        """Sign, post, and keep what came of it; raises StorageUnavailable."""
+        """Post outside of the schedule, and keep what came of it; raises StorageUnavailable."""
+        attempt, outcome = await self._send(id_, type_, body, event)
+        await self._keep(attempt, outcome, None)
+        return outcome
+
+    async def again(self, event: SessionEvent) -> Outcome:
+        """Post an event once more because somebody asks for it."""
+        return await self.post(event.id, event.type, _body(event), event)
+
+    async def _try(self, event: SessionEvent) -> TemporaryFailure | PermanentFailure | None:
+        """Post an event as the schedule says; return how that failed, None when it was taken."""
+        attempt, outcome = await self._send(event.id, event.type, _body(event), event)
+        failure, retry = self._judge(event, outcome)
+        await self._keep(attempt, outcome, retry)
+        if retry is not None:
+            self._schedule.note(retry)
+        return failure
+
+    async def _send(
+        self, id_: str, type_: str, body: bytes, event: SessionEvent | None
+    ) -> tuple[AttemptRow, Outcome]:
         endpoint, now = self.endpoint, self._clock.now()
         headers = signed_headers(
             id_, body, at_seconds=int(now.timestamp()), secrets=endpoint.signing(to_ms(now))
         )
         outcome = await self._client.post(endpoint.url, body, headers)
-        row = AttemptRow(
+        attempt = AttemptRow(
             webhook=endpoint.id,
             event_id=id_,
             type=type_,
@@ -128,16 +162,20 @@ class WebhookBridge:
             # PostgreSQL can't hold U+0000.
             response=outcome.response.decode(errors="replace").replace("\0", "\ufffd"),
         )
-        disable = _GONE if outcome.status == 410 else None
+        return attempt, outcome
+
+    async def _keep(self, attempt: AttemptRow, outcome: Outcome, retry: Retry | None) -> None:
+        disable = _GONE if outcome.status == _GONE_STATUS else None
         kept = await self._store.write(
-            partial(webhook_table.record, attempt=row, taken=outcome.taken, disable=disable)
+            partial(
+                webhook_table.record,
+                attempt=attempt,
+                taken=outcome.taken,
+                disable=disable,
+                retry=retry,
+            )
         )
         self._take_over(kept)
-        return outcome
-
-    async def _attempt(self, event: SessionEvent) -> Outcome:
-        body = to_json({"type": event.type, **event.payload()})
-        return await self.post(event.id, event.type, body, event)
 
     def _take_over(self, kept: Endpoint | None) -> None:
         if kept is None:
@@ -147,21 +185,35 @@ class WebhookBridge:
         if self.endpoint.enabled and not kept.enabled:
             known = {"service": self.name, "error": kept.disabled_reason}
             logger.error("webhook disabled", extra=known)
+            self._tell_disabled(kept)
         self.endpoint = kept
 
-    def _refused(self, event: SessionEvent, outcome: Outcome) -> Exception:
-        """Return what the pump is to make of a failure."""
-        self._failures_in_a_row += 1
-        if not self.endpoint.enabled:
-            return self._disabled()
-        failures = self._failures[event.id] = self._failures.get(event.id, 0) + 1
-        if failures > len(self._pauses_seconds):
-            del self._failures[event.id]
-            return PermanentFailure(outcome.refusal)
+    def _judge(
+        self, event: SessionEvent, outcome: Outcome
+    ) -> tuple[TemporaryFailure | PermanentFailure | None, Retry | None]:
+        """Return what the pump is to make of an attempt, and what is to be stored of it."""
+        session, seq = event.session, event.seq or 0
+        earlier, over = self._schedule.failures(session, seq), Retry(session, seq)
+        if outcome.taken:
+            return None, over if earlier else None
+        if outcome.status == _GONE_STATUS:
+            return self._disabled(), None
+        if earlier == len(self._pauses_seconds):
+            return PermanentFailure(outcome.refusal), over
         asked_seconds = outcome.pause_asked_seconds(self._clock.now())
-        if asked_seconds is not None:
-            return TemporaryFailure(outcome.refusal, retry_seconds=asked_seconds, of_all=True)
-        return TemporaryFailure(outcome.refusal, retry_seconds=self.pause_seconds(failures))
+        pause_seconds = self.pause_seconds(earlier + 1) if asked_seconds is None else asked_seconds
+        of_all = asked_seconds is not None
+        failure = TemporaryFailure(outcome.refusal, retry_seconds=pause_seconds, of_all=of_all)
+        not_before = self._now_ms() + round(pause_seconds * 1000)
+        return failure, replace(over, failures=earlier + 1, not_before=not_before)
+
+    def _refused(self, failure: Exception) -> Exception:
+        """Count a failure; one that has disabled the endpoint concerns every event."""
+        self._failures_in_a_row += 1
+        return failure if self.endpoint.enabled else self._disabled()
+
+    def _now_ms(self) -> int:
+        return to_ms(self._clock.now())
 
     def _disabled(self) -> TemporaryFailure:
         return TemporaryFailure(
@@ -174,3 +226,7 @@ class WebhookBridge:
         if self.session is not None:
             return event.session == self.session
         return await self._owner(event.session) == self.tenant
+
+
+def _body(event: SessionEvent) -> bytes:
+    return to_json({"type": event.type, **event.payload()})

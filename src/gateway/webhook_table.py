@@ -8,6 +8,8 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Tex
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col, select
 
+from gateway import webhook_retries
+from gateway.webhook_retries import Retry
 from sessions.clock import to_ms
 from sessions.ids import SessionId, SessionName, TenantId
 from sessions.models import SessionRow
@@ -160,13 +162,20 @@ async def rotate(
 
 
 async def record(
-    unit: Unit, attempt: AttemptRow, *, taken: bool, disable: str | None = None
+    unit: Unit,
+    attempt: AttemptRow,
+    *,
+    taken: bool,
+    disable: str | None = None,
+    retry: Retry | None = None,
 ) -> Endpoint | None:
     """Keep an attempt and what it means; None: the endpoint is gone. `disable`: why."""
     row = await unit.db.get(WebhookRow, attempt.webhook)
     if row is None:
         return None
     unit.db.add(attempt)
+    if retry is not None:
+        await webhook_retries.keep(unit, attempt.webhook, retry)
     row.failing_since = None if taken else row.failing_since or attempt.at
     if row.failing_since is not None:
         lasts = timedelta(milliseconds=attempt.at - row.failing_since)

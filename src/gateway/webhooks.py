@@ -4,13 +4,13 @@ Model: an endpoint's row and its consumer are made and removed in one transactio
 it. A session that is deleted takes its endpoints' rows with it: `run` lets their bridges go.
 """
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from pydantic_core import to_json
 from sqlmodel import col, select
 
 from api.bridge_status import Redelivery
@@ -21,20 +21,23 @@ from api.webhook_status import (
     WebhookChanges,
     WebhookWithSecret,
 )
-from gateway import webhook_table
+from gateway import webhook_retries, webhook_table
 from gateway.bridge_webhook import PAUSES_SECONDS, WebhookBridge, bridge_name
 from gateway.pump import Pump
 from gateway.webhook_client import UnfitUrl, WebhookClient
+from gateway.webhook_hand import post_again, post_test
 from gateway.webhook_making import Draft
+from gateway.webhook_news import DisabledNews
+from gateway.webhook_retries import Retry
 from gateway.webhook_signature import new_secret
 from gateway.webhook_table import Endpoint, WebhookRow
 from gateway.webhook_views import attempt, shown, with_secret
 from sessions import consumers
 from sessions.bus import Bus
-from sessions.clock import Clock, to_ms
+from sessions.clock import Clock
 from sessions.errors import StorageUnavailable, WebhookNotFound
 from sessions.events import EVERYTHING, EventType, SessionEvent
-from sessions.ids import SessionId, TenantId, new_uuid
+from sessions.ids import SessionId, TenantId
 from sessions.models import SessionRow
 from sessions.store import Store, Unit
 
@@ -42,7 +45,6 @@ logger = logging.getLogger(__name__)
 
 _SECRETS_MOST = 5
 _BY_REQUEST = "Disabled by request."
-_TEST_TYPE = "webhook:test"
 
 
 class Webhooks:
@@ -67,6 +69,7 @@ class Webhooks:
         self._limit = limit
         self._pauses_seconds = pauses_seconds
         self._bridges: dict[str, WebhookBridge] = {}
+        self._news = DisabledNews(self._bridges, clock)
         self._owners: dict[SessionId, TenantId] = {}
 
     async def load(self) -> None:
@@ -75,10 +78,15 @@ class Webhooks:
             owners = await db.execute(select(SessionRow.id, SessionRow.tenant))
             self._owners = {SessionId(id_): TenantId(tenant) for id_, tenant in owners}
             for endpoint in await webhook_table.endpoints(db):
-                self._add(endpoint)
+                self._add(endpoint, await webhook_retries.of_endpoint(db, endpoint.id))
 
     async def run(self) -> None:
-        """Let the bridges of deleted sessions go, until cancelled."""
+        """Let the bridges of deleted sessions go, and tell who was disabled, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._news.run())
+            group.create_task(self._let_go())
+
+    async def _let_go(self) -> None:
         async with self._bus.subscribe(EVERYTHING) as payloads:
             async for payload in payloads:
                 event = SessionEvent.model_validate_json(payload)
@@ -139,24 +147,7 @@ class Webhooks:
 
     async def test(self, tenant: TenantId, id_: str) -> WebhookAttempt:
         """Post an event that means nothing, once."""
-        await self._endpoint(tenant, id_)
-        bridge = self._bridges.get(id_)
-        if bridge is None:
-            raise WebhookNotFound
-        event_id, now = new_uuid(), self._clock.now()
-        body = to_json({"type": _TEST_TYPE, "id": event_id, "timestamp": to_ms(now)})
-        outcome = await bridge.post(event_id, _TEST_TYPE, body, None)
-        return WebhookAttempt(
-            event_id=event_id,
-            type=_TEST_TYPE,
-            session_id=None,
-            seq=None,
-            at=now,
-            status=outcome.status,
-            latency_ms=outcome.latency_ms,
-            error=outcome.error,
-            response=outcome.response.decode(errors="replace"),
-        )
+        return await post_test(await self._bridge(tenant, id_), self._clock)
 
     async def rotate_secret(
         self, tenant: TenantId, id_: str, *, overlap: timedelta
@@ -183,12 +174,17 @@ class Webhooks:
             names = {known: name for known, name in await db.execute(query)}  # noqa: C416 - typed
         return [attempt(row, names.get(row.session or "")) for row in rows]
 
+    async def redeliver_event(self, tenant: TenantId, id_: str, event_id: str) -> WebhookAttempt:
+        """Post one event again, now."""
+        bridge = await self._bridge(tenant, id_)
+        return await post_again(bridge, self._store, self._clock, event_id)
+
     async def redeliver(self, tenant: TenantId, id_: str) -> Redelivery:
         """Hand parked events over again."""
         await self._endpoint(tenant, id_)
         return await self._pump.redeliver(bridge_name(id_))
 
-    def _add(self, endpoint: Endpoint) -> None:
+    def _add(self, endpoint: Endpoint, retries: Sequence[Retry] = ()) -> None:
         bridge = self._bridges[endpoint.id] = WebhookBridge(
             endpoint,
             store=self._store,
@@ -196,6 +192,8 @@ class Webhooks:
             clock=self._clock,
             owner=self._owner,
             nudge=self._pump.nudge,
+            disabled=self._news.hear,
+            retries=retries,
             pauses_seconds=self._pauses_seconds,
         )
         self._pump.add(bridge)
@@ -210,9 +208,15 @@ class Webhooks:
         if endpoint is None:
             raise WebhookNotFound
         if endpoint.id in self._bridges:
-            self._bridges[endpoint.id].endpoint = endpoint
-            self._pump.nudge(bridge_name(endpoint.id))
+            self._bridges[endpoint.id].change(endpoint)
         return endpoint
+
+    async def _bridge(self, tenant: TenantId, id_: str) -> WebhookBridge:
+        await self._endpoint(tenant, id_)
+        bridge = self._bridges.get(id_)
+        if bridge is None:
+            raise WebhookNotFound
+        return bridge
 
     async def _endpoint(self, tenant: TenantId, id_: str) -> Endpoint:
         async with self._store.read() as db:

@@ -170,6 +170,14 @@ async def read(db: AsyncSession, session: SessionId, seq: int, *, limit: int) ->
     return [] if row is None else await event_log.behind(db, row, seq, limit=limit)
 
 
+async def event(db: AsyncSession, name: str, id_: str) -> SessionEvent | None:
+    """Return an event by its id, if it is kept, and of a session that the consumer covers."""
+    row = (await db.execute(select(EventRow).where(col(EventRow.id) == id_))).scalar_one_or_none()
+    if row is None or not await covers(db, name, SessionId(row.session)):
+        return None
+    return next(iter(await read(db, SessionId(row.session), row.seq - 1, limit=1)), None)
+
+
 async def advance(unit: Unit, name: str, session: SessionId, seq: int) -> None:
     """Move a consumer's cursor; one that was unregistered meanwhile stays so."""
     gone = (
@@ -222,6 +230,17 @@ async def parked(
 async def unpark(unit: Unit, position: int) -> None:
     """Forget a parked event: it was delivered after all."""
     await unit.db.execute(delete(ParkedRow).where(col(ParkedRow.position) == position))
+
+
+async def unpark_event(unit: Unit, name: str, session: SessionId, seq: int) -> None:
+    """Forget that a consumer has parked an event. Idempotent."""
+    await unit.db.execute(
+        delete(ParkedRow).where(
+            col(ParkedRow.consumer) == name,
+            col(ParkedRow.session) == session,
+            col(ParkedRow.seq) == seq,
+        )
+    )
 
 
 async def lag(db: AsyncSession, name: str) -> Lag:

@@ -5,7 +5,7 @@ SessionsError
   MessageNotFound            IdempotencyConflict       QrNotAvailable
   UnrecoverablePosition      InvalidRecipient          NotCancellable
   NotUnknown                 QueueFull (temporary)     BridgeNotFound
-  WebhookNotFound            TooManyWebhooks
+  WebhookNotFound            TooManyWebhooks           EventNotFound
   Unavailable (temporary)
     StorageUnavailable       Draining                  EngineUnavailable
   SendFailed                 WhatsApp or the engine refused; certain: it was not sent
@@ -71,6 +71,12 @@ class WebhookNotFound(SessionsError):
     """There is no such webhook. List yours with GET /webhooks."""
 
     code = "webhook_not_found"
+
+
+class EventNotFound(SessionsError):
+    """There is no such event for this webhook, or it is kept no longer. See its attempts."""
+
+    code = "event_not_found"
 
 
 class TooManyWebhooks(SessionsError):

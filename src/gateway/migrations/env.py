@@ -3,6 +3,7 @@
 from alembic import context
 from sqlmodel import SQLModel
 
+import gateway.webhook_retries
 import gateway.webhook_table  # noqa: F401 - defines tables
 import sessions.models  # noqa: F401 - defines tables
 
