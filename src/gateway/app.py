@@ -20,6 +20,7 @@ from auth.principal import Principal, Scope
 from auth.tokens import TokenVerifier
 from gateway import asyncapi
 from gateway.back_ends import BackEnd, back_ends, faults
+from gateway.bridge_metrics import BridgeMetrics
 from gateway.database import open_database
 from gateway.microservice_door import microservice_door, microservice_engine
 from gateway.policy import realtime_limits, session_policy
@@ -99,7 +100,7 @@ def _parts(settings: Settings, data: Path, verifier: TokenVerifier) -> _Parts:
         metrics=Metrics(registry),
     )
     manager = SessionManager(services)
-    pump = Pump(services.store, services.bus, clock)
+    pump = Pump(services.store, services.bus, clock, BridgeMetrics(registry))
     return _Parts(
         database=database,
         redis=redis,

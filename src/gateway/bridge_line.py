@@ -10,6 +10,7 @@ from functools import partial
 
 from api.bridge_status import BridgeStatus, Redelivery
 from gateway.bridge import Bridge, PermanentFailure, TemporaryFailure
+from gateway.bridge_metrics import BridgeMetrics
 from sessions import consumers
 from sessions.clock import Clock, to_ms
 from sessions.consumers import Behind
@@ -22,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 _PAGE = 100
 _AT_ONCE = 8
-_POLL_SECONDS = 2.0
+_POLL_SECONDS = 1.0
+_POLL_MOST_SECONDS = 15.0
+_UNEXPECTED_MOST = 20
 _SHOWN_LIMIT = 100
 _SHOW_SECONDS = 10
 _REDELIVERED_LIMIT = 1_000
@@ -40,12 +43,14 @@ class _Trouble:
 class Line:
     """Drains the log into one bridge."""
 
-    def __init__(self, bridge: Bridge, store: Store, clock: Clock) -> None:
+    def __init__(self, bridge: Bridge, store: Store, clock: Clock, metrics: BridgeMetrics) -> None:
         self.name = bridge.name
         self._bridge = bridge
         self._store = store
         self._clock = clock
+        self._metrics = metrics
         self._news = asyncio.Event()
+        self._idle_rounds = 0
         self._trouble: dict[SessionId, _Trouble] = {}
         self._closed_until = 0.0
         self._shown: deque[SessionEvent] = deque(maxlen=_SHOWN_LIMIT)
@@ -55,9 +60,13 @@ class Line:
 
     def hear(self, event: SessionEvent) -> None:
         """Take note of an event that has just happened; never waits."""
+        if not self._bridge.wants(event.type):
+            # The cursor moves past it in its own time: most endpoints want few types.
+            return
         if event.seq is not None:
-            self._news.set()
-        elif self._bridge.wants(event.type):
+            if self._bridge.session in {None, event.session}:
+                self._news.set()
+        else:
             self._shown.append(event)
             self._something_to_show.set()
 
@@ -126,9 +135,11 @@ class Line:
                 worked = await self._round()
             except StorageUnavailable:
                 worked = False
+            self._idle_rounds = 0 if worked else self._idle_rounds + 1
             if not worked:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), self._wait_seconds())
+                    self._idle_rounds = 0
 
     async def _round(self) -> bool:
         """Hand over a page of each of a few sessions; return whether anything was taken."""
@@ -168,20 +179,31 @@ class Line:
             self._fail(event, failure)
             return False
         except PermanentFailure as failure:
-            self._note(failure)
-            await self._store.write(
-                partial(consumers.park, name=self.name, event=event, error=str(failure))
-            )
+            await self._park(event, failure)
         except Exception as error:
             logger.exception("bridge failed unexpectedly", extra={"service": self.name})
-            self._fail(event, TemporaryFailure(type(error).__name__))
-            return False
+            trouble, unknown = self._trouble.get(event.session), type(error).__name__
+            if trouble is None or trouble.failures < _UNEXPECTED_MOST:
+                self._fail(event, TemporaryFailure(unknown))
+                return False
+            # A fault of ours with this event: it must not hold up its session for ever.
+            await self._park(event, PermanentFailure(unknown))
+        else:
+            self._metrics.count(self.name, "taken")
         self._trouble.pop(event.session, None)
         self._last_taken_at = self._clock.now()
         return True
 
+    async def _park(self, event: SessionEvent, failure: PermanentFailure) -> None:
+        self._note(failure)
+        self._metrics.count(self.name, "parked")
+        await self._store.write(
+            partial(consumers.park, name=self.name, event=event, error=str(failure))
+        )
+
     def _fail(self, event: SessionEvent, failure: TemporaryFailure) -> None:
         self._note(failure)
+        self._metrics.count(self.name, "refused")
         earlier = self._trouble.get(event.session)
         failures = 1 if earlier is None else earlier.failures + 1
         pause_seconds = failure.retry_seconds
@@ -199,9 +221,11 @@ class Line:
     def _wait_seconds(self) -> float:
         """Return how long nothing needs doing, unless there is news."""
         now = self._clock.monotonic()
+        # News wakes it: it looks by itself in case a word was lost, and hundreds of idle ones do.
+        poll_seconds = min(_POLL_SECONDS * 2.0 ** min(self._idle_rounds, 8), _POLL_MOST_SECONDS)
         dates = [trouble.not_before for trouble in self._trouble.values()]
-        soonest = max(min(dates, default=now + _POLL_SECONDS), self._closed_until)
-        return min(_POLL_SECONDS, max(0.01, soonest - now))
+        soonest = max(min(dates, default=now + poll_seconds), self._closed_until)
+        return min(poll_seconds, max(0.01, soonest - now))
 
     def _gap(self, behind: Behind) -> SessionEvent:
         """Return the word about what was forgotten before the bridge could read it."""

@@ -7,12 +7,16 @@ crash repeats at most a page. Nothing is held in memory but the page at hand.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+
+from prometheus_client import CollectorRegistry
 
 from api.bridge_status import BridgeStatus, Redelivery
 from gateway.bridge import Bridge
 from gateway.bridge_line import Line
+from gateway.bridge_metrics import BridgeMetrics
 from sessions import consumers
 from sessions.bus import Bus
 from sessions.clock import Clock
@@ -28,10 +32,20 @@ _TRY_AGAIN_SECONDS = 2
 class Pump:
     """The bridges of this process."""
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        metrics: BridgeMetrics | None = None,
+        *,
+        measure_seconds: float = 15,
+    ) -> None:
         self._store = store
         self._bus = bus
         self._clock = clock
+        self._metrics = metrics or BridgeMetrics(CollectorRegistry())
+        self._measure_seconds = measure_seconds
         self._lines: dict[str, Line] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -42,6 +56,7 @@ class Pump:
             async with asyncio.TaskGroup() as self._group:
                 for line in list(self._lines.values()):
                     self._start(line)
+                self._group.create_task(self._measure())
                 await self._listen()
         finally:
             self._group = None
@@ -55,7 +70,7 @@ class Pump:
         if bridge.name in self._lines:
             message = f"there is a bridge named {bridge.name} already"
             raise ValueError(message)
-        line = self._lines[bridge.name] = Line(bridge, self._store, self._clock)
+        line = self._lines[bridge.name] = Line(bridge, self._store, self._clock, self._metrics)
         if self._group is not None:
             self._start(line)
 
@@ -96,6 +111,12 @@ class Pump:
     async def _serve(self, line: Line) -> None:
         await _patiently(line.register)
         await line.run()
+
+    async def _measure(self) -> None:
+        while True:
+            with contextlib.suppress(StorageUnavailable):
+                self._metrics.measure(await self.status(), self._clock.now())
+            await asyncio.sleep(self._measure_seconds)
 
     async def _listen(self) -> None:
         async with self._bus.subscribe(EVERYTHING) as payloads:

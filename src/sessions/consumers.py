@@ -7,9 +7,9 @@ from where it was registered, or from the beginning for sessions that came later
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Text, delete, func
+from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Text, case, delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel, col, select
 
@@ -245,22 +245,32 @@ async def unpark_event(unit: Unit, name: str, session: SessionId, seq: int) -> N
 
 async def lag(db: AsyncSession, name: str) -> Lag:
     """Return how far a consumer is behind."""
-    waiting = await behind(db, name, limit=100_000)
-    events, oldest = 0, None
-    for session in waiting:
-        row = await db.get(SessionRow, session.session, populate_existing=True)
-        first = max(session.seq, session.trimmed_seq) + 1
-        events += 0 if row is None else row.last_seq - first + 1
-        at = await _moment(db, session.session, first)
-        oldest = at if oldest is None or (at is not None and at < oldest) else oldest
-    query = select(func.count()).where(col(ParkedRow.consumer) == name)
-    parked = (await db.execute(query)).scalar() or 0
-    return Lag(events, None if oldest is None else from_ms(oldest), parked)
-
-
-async def _moment(db: AsyncSession, session: SessionId, seq: int) -> int | None:
-    row = await db.get(EventRow, (session, seq))
-    return None if row is None else row.timestamp
+    consumer = await db.get(ConsumerRow, name)
+    if consumer is None:
+        return Lag(0, None, 0)
+    seq = func.coalesce(col(ConsumerCursorRow.seq), 0)
+    # What was forgotten can't be read any more: one word about the gap stands for it.
+    before = case((col(SessionRow.trimmed_seq) > seq, col(SessionRow.trimmed_seq)), else_=seq)
+    query = (
+        select(func.sum(col(SessionRow.last_seq) - before), func.min(col(EventRow.timestamp)))
+        .select_from(SessionRow)
+        .join(ConsumerCursorRow, _cursor(name), isouter=True)
+        .join(
+            EventRow,
+            (col(EventRow.session) == col(SessionRow.id)) & (col(EventRow.seq) == before + 1),
+            isouter=True,
+        )
+        .where(col(SessionRow.last_seq) > seq, *_covered(consumer.tenant, consumer.session))
+    )
+    # Both are NULL when nothing waits, whatever the columns' types say.
+    events, oldest = cast("tuple[int | None, int | None]", (await db.execute(query)).one())
+    parked = select(func.count()).where(col(ParkedRow.consumer) == name)
+    return Lag(
+        # PostgreSQL sums to a decimal.
+        int(events or 0),
+        None if oldest is None else from_ms(oldest),
+        (await db.execute(parked)).scalar() or 0,
+    )
 
 
 async def slowest(db: AsyncSession, session: SessionId) -> int | None:

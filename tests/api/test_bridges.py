@@ -15,7 +15,7 @@ from sessions.clock import SystemClock
 from sessions.events import EventType, SessionEvent
 from sessions.ids import TenantId
 from tests.api.server import Server, application, issued, serving
-from tests.gateway.test_pump import RecordingBridge
+from tests.gateway.pumping import RecordingBridge
 from tests.sessions.house import TENANT, running_house, until
 
 ADMIN = issued(scopes=[Scope.ADMIN])

@@ -1,8 +1,6 @@
 """The pump: every bridge gets every event, in order, whatever happens to the others."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +9,9 @@ import pytest
 from gateway.bridge import PermanentFailure, TemporaryFailure
 from gateway.pump import Pump
 from sessions import event_log
-from sessions.clock import SystemClock
 from sessions.events import EventType, SessionEvent
-from sessions.ids import SessionId, TenantId
+from sessions.ids import TenantId
+from tests.gateway.pumping import RecordingBridge, backlog, gets, head, pumping
 from tests.sessions.house import TENANT, House, running_house, until
 
 
@@ -22,76 +20,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     """Run a manager on an empty database."""
     async with running_house(tmp_path) as running:
         yield running
-
-
-class RecordingBridge:
-    """Takes what it is told to take, and remembers."""
-
-    def __init__(self, name: str, *, tenant: TenantId | None = None) -> None:
-        self.name = name
-        self.tenant = tenant
-        self.session: SessionId | None = None
-        self.taken: list[SessionEvent] = []
-        self.shown: list[SessionEvent] = []
-        self.tries = 0
-        self.judge: Callable[[SessionEvent], None] = lambda _: None
-
-    def wants(self, type_: EventType) -> bool:
-        """Everything."""
-        return True
-
-    async def deliver(self, event: SessionEvent) -> None:
-        """Take it, if the judge lets it."""
-        self.tries += 1
-        self.judge(event)
-        self.taken.append(event)
-
-    async def show(self, event: SessionEvent) -> None:
-        """Take note."""
-        self.shown.append(event)
-
-    def pause_seconds(self, failures: int) -> float:
-        """Hardly wait."""
-        return 0.02
-
-    def seqs(self, session: str) -> list[int | None]:
-        """Return the numbers of a session's events that were taken."""
-        return [event.seq for event in self.taken if event.session == session]
-
-
-@contextlib.asynccontextmanager
-async def pumping(house: House, *bridges: RecordingBridge) -> AsyncIterator[Pump]:
-    """Run a pump with bridges."""
-    pump = Pump(house.store, house.bus, SystemClock())
-    for bridge in bridges:
-        pump.add(bridge)
-    task = asyncio.create_task(pump.run())
-    try:
-        for bridge in bridges:
-            await until(partial(is_registered, pump, bridge.name), bool)
-        yield pump
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-async def is_registered(pump: Pump, name: str) -> bool:
-    """Tell whether a bridge's line is drained."""
-    return any(task.get_name() == name for task in asyncio.all_tasks())
-
-
-async def gets(bridge: RecordingBridge, session: str, upto: int, first: int = 1) -> None:
-    """Wait until a bridge has everything in order."""
-
-    async def seqs() -> list[int | None]:
-        return bridge.seqs(session)
-
-    await until(seqs, lambda found: found == list(range(first, upto + 1)))
-
-
-async def head(house: House, name: str = "one") -> int:
-    """Return the number of a session's newest event."""
-    return int((await house.manager.get(TENANT, name)).cursor.rpartition(":")[2])
 
 
 async def test_every_bridge_gets_everything_in_order(house: House) -> None:
@@ -122,14 +50,6 @@ async def test_a_bridge_goes_on_where_it_was(tmp_path: Path) -> None:
         await house.logged("one", EventType.SESSION_CONNECTED, 2)
         async with pumping(house, again):
             await gets(again, session.id, await head(house), first=before + 1)
-
-
-async def backlog(house: House, name: str) -> int:
-    """Return how many events wait for a bridge."""
-    from sessions import consumers  # noqa: PLC0415 - looked at from below, for this only
-
-    async with house.store.read() as db:
-        return (await consumers.lag(db, name)).events
 
 
 async def test_a_new_bridge_starts_with_what_happens_from_now_on(house: House) -> None:
