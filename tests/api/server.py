@@ -39,7 +39,6 @@ from tests.sessions.house import QUICK, House, running_house, until
 SECRET = "m3Xq8Lz1-Vt6Rk0Yp_Hb5Nc9Jd2Gf7Wa4Ue8So"
 AUDIENCE = "wagate-tests"
 TENANT = "acme"
-API_KEY = "k3y-of-the-chatbot-back-end"
 BODY_LIMIT_BYTES = 1024 * 1024
 
 Answer = httpx.Response
@@ -115,12 +114,18 @@ def issued(
     )
 
 
+def door(api_key: str) -> ApiKeyDoor:
+    """Return what lets the tenant's back end in."""
+    return ApiKeyDoor(api_key, tenant=TENANT, opens=takes_api_key)
+
+
 def application(
     house: House,
     *,
     more_routes: Sequence[BaseRoute] = (),
     pump: Pump | None = None,
     webhooks: Webhooks | None = None,
+    api_key: str | None = None,
 ) -> ASGIApp:
     """Put the edge together as the composition root does."""
     figures = CollectorRegistry()
@@ -156,7 +161,7 @@ def application(
                 verifier=verifier,
                 is_public=is_public,
                 refuse=auth_problem,
-                api_key=ApiKeyDoor(API_KEY, tenant=TENANT, opens=takes_api_key),
+                api_key=None if api_key is None else door(api_key),
             ),
         ],
     )
@@ -199,12 +204,16 @@ async def serving(app: ASGIApp, *, port: int = 0) -> AsyncIterator[int]:
 
 @contextlib.asynccontextmanager
 async def running_server(
-    directory: Path, *, more_routes: Sequence[BaseRoute] = (), policy: Policy = QUICK
+    directory: Path,
+    *,
+    more_routes: Sequence[BaseRoute] = (),
+    policy: Policy = QUICK,
+    api_key: str | None = None,
 ) -> AsyncIterator[Server]:
     """Run domain, edge and client until the block is left."""
     async with (
         running_house(directory, policy=policy) as house,
-        serving(application(house, more_routes=more_routes)) as port,
+        serving(application(house, more_routes=more_routes, api_key=api_key)) as port,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield Server(client, house, port, issued())

@@ -1,22 +1,33 @@
 """The QR microservice and its module over REST: with a key, with a token, and for nobody else."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from auth.principal import Scope
 from sessions.engine_simulator_script import FaultKind
 from sessions.ids import SessionId
 from sessions.status import Status
-from tests.api.server import API_KEY, Answer, Server, issued
+from tests.api.server import Answer, Server, issued, running_server
+from tests.bridges.chatbot_backend import KEY as API_KEY
 from tests.sessions.house import until
 
 KEY = {"X-API-Key": API_KEY}
 FRIEND = "+447700900123"
 UNKNOWN_ID = "0199f3a2-7c41-7b6e-9a35-1f0c2d4e6b80"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """Run the edge with a back end's key."""
+    async with running_server(tmp_path, api_key=API_KEY) as running:
+        with blockbuster_ctx(["api", "auth", "sessions"]):
+            yield running
 
 
 async def keyed(

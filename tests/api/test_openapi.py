@@ -78,7 +78,7 @@ def test_every_operation_has_a_name_of_its_own_and_tells_its_errors() -> None:
     names = [operation["operationId"] for operation in operations]
     assert len(set(names)) == len(names)
     for operation in operations:
-        if {"bearer": []} in operation.get("security", ()):
+        if "scope" in operation.get("description", ""):
             assert {"401", "403", "422", "500", "503"} <= operation["responses"].keys()
 
 
@@ -100,6 +100,7 @@ async def test_the_document_is_served_without_a_token(server: Server) -> None:
     assert answer.json() == await asyncio.to_thread(described)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("config", "options"),
     [
@@ -131,5 +132,5 @@ async def test_whatever_is_sent_is_answered_as_the_document_says(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await asyncio.wait_for(tester.communicate(), timeout=55)
+    output, _ = await asyncio.wait_for(tester.communicate(), timeout=150)
     assert tester.returncode == 0, output.decode()

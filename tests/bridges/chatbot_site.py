@@ -72,7 +72,7 @@ async def running_site(
         tasks = [asyncio.create_task(run()) for run in (pump.run, bridge.run)]
         try:
             async with (
-                serving(application(house, pump=pump)) as port,
+                serving(application(house, pump=pump, api_key=KEY)) as port,
                 ChatbotCaller.calling(f"http://127.0.0.1:{port}") as caller,
             ):
                 yield Site(house, bridge, pump, backend, caller, port)
