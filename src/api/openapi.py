@@ -107,7 +107,7 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
         described["security"] = [{door: []} for door in doors]
     if operation.takes_service_key:
         described["description"] = "Needs the key that the microservice shares with this server."
-        described["security"] = [{"apiKey": []}]
+        described["security"] = [{"apiKey": []}, {"bearer": []}]
     return described
 
 
