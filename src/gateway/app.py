@@ -140,13 +140,14 @@ def _lifespan(
     settings: Settings, parts: _Parts
 ) -> Callable[[Starlette], AbstractAsyncContextManager[ApiState]]:
     runs = _runs(parts)
+    door = microservice_door(settings, parts.services.engine, parts.manager)
     state = ApiState(
         manager=parts.manager,
         revoker=parts.revocations,
         bridges=parts.pump,
         webhooks=parts.webhooks,
-        microservice=microservice_door(settings, parts.services.engine, parts.manager),
-        degraded=partial(faults, parts.back_ends),
+        microservice=door,
+        degraded=partial(faults, parts.back_ends, door),
         worker_id=settings.worker_id,
         metrics=parts.registry,
         asyncapi=asyncapi.document(),

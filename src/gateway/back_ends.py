@@ -7,6 +7,7 @@ from gateway.bridge import Bridge
 from gateway.bridge_bullmq_queues import BullMqQueues
 from gateway.bridge_chatbot import ChatbotBridge
 from gateway.bridge_rabbitmq_worker import RabbitMqWorker
+from gateway.microservice_door import EngineDoor
 from gateway.policy import queue_names, rabbitmq_topology
 from gateway.settings import Settings
 from sessions.clock import Clock
@@ -41,9 +42,10 @@ def back_ends(settings: Settings, manager: SessionManager, clock: Clock) -> dict
     return {name: back_end for name, back_end in made.items() if back_end is not None}
 
 
-def faults(serving: Mapping[str, BackEnd]) -> list[str]:
-    """Return what does not work now, of all of them."""
-    return [fault for back_end in serving.values() for fault in back_end.degraded()]
+def faults(serving: Mapping[str, BackEnd], door: EngineDoor | None = None) -> list[str]:
+    """Return what does not work now, of all of them and of a microservice behind its door."""
+    ours = [] if door is None else door.degraded()
+    return [*ours, *(fault for back_end in serving.values() for fault in back_end.degraded())]
 
 
 def _rabbitmq(settings: Settings, manager: SessionManager, clock: Clock) -> RabbitMqWorker | None:

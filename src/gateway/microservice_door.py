@@ -29,6 +29,10 @@ class EngineDoor:
         """Tell whether a key is the shared one; digests take the same time for any length."""
         return hmac.compare_digest(_digest(key), self._key)
 
+    def degraded(self) -> list[str]:
+        """Return why the service is of no use now; nothing when it is. Asks only memory."""
+        return self._engine.degraded()
+
     async def hear(self, session: SessionId, event: EventWord, data: JsonObject) -> None:
         """Take a hint about the session."""
         await self._require_active(session)

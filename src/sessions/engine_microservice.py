@@ -96,6 +96,10 @@ class MicroserviceEngine:
         """Tell whether the service has linked a phone, as far as it was heard."""
         return self._known.is_linked(session)
 
+    def degraded(self) -> list[str]:
+        """Return why the service is of no use now; nothing when it is. Asks only memory."""
+        return [] if self._calls.fault is None else [self._calls.fault]
+
     def hear(self, session: SessionId, event: EventWord, data: JsonObject) -> None:
         """Take what the service posted about a session; a post that comes too late is dropped.
 

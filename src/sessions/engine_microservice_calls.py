@@ -33,6 +33,9 @@ LOOK_SECONDS = 10
 DISCONNECT_SECONDS = 14
 """It may have to tell WhatsApp."""
 
+_FAULT_SECONDS = 120
+"""Longer than the pause between two attempts to open a session."""
+
 _REFUSED_KEY = "The QR microservice refuses the key. Set WAGATE_WHATSAPP_QR_SERVICE_KEY to its own."
 _NOT_ON_WHATSAPP = frozenset({"not_on_whatsapp", "number_not_on_whatsapp", "not_registered"})
 
@@ -52,6 +55,14 @@ class ServiceCalls:
         self._service = service
         self._clock = clock
         self._send_seconds = send_seconds
+        self._fault: tuple[str, float] | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why the service was of no use lately; None when it is, or nobody has asked it since."""
+        if self._fault is None or self._clock.monotonic() > self._fault[1] + _FAULT_SECONDS:
+            return None
+        return self._fault[0]
 
     async def init(self, session: SessionId) -> Seen:
         """Ask the service to connect a session.
@@ -102,7 +113,7 @@ class ServiceCalls:
         try:
             reply = await self._post("/disconnect", body, timeout_seconds)
         except NotAnswered as error:
-            raise EngineUnavailable(_away(str(error))) from error
+            raise self._away(error) from error
         # Any other refusal says that there is nothing to give up.
         if reply.status in {401, 403, 429} or reply.status >= 500:
             self._require(reply, "/disconnect")
@@ -139,28 +150,34 @@ class ServiceCalls:
 
     async def _look(self, path: str) -> Reply:
         try:
-            return await self._service.call("GET", path, timeout_seconds=LOOK_SECONDS)
+            reply = await self._service.call("GET", path, timeout_seconds=LOOK_SECONDS)
         except (NotReached, NotAnswered) as error:
-            raise EngineUnavailable(_away(str(error))) from error
+            raise self._away(error) from error
+        self._fault = None
+        return reply
 
     async def _post(self, path: str, body: JsonObject, timeout_seconds: float) -> Reply:
         try:
             return await self._service.call("POST", path, body, timeout_seconds=timeout_seconds)
         except NotReached as error:
-            raise EngineUnavailable(_away(str(error))) from error
+            raise self._away(error) from error
 
     def _require(self, reply: Reply, path: str) -> None:
         if reply.taken:
             return
         if reply.status in {401, 403}:
-            raise EngineUnavailable(_REFUSED_KEY)
+            raise self._failed(_REFUSED_KEY)
         said = sentence_of(flat(reply.body)) or "it gave no reason"
-        message = f"The QR microservice answered {path} with {reply.status}: {said}"
-        raise EngineUnavailable(message)
+        raise self._failed(f"The QR microservice answered {path} with {reply.status}: {said}")
 
+    def _away(self, reason: Exception) -> EngineUnavailable:
+        return self._failed(
+            f"The QR microservice can't be reached: {reason}. Check WAGATE_WHATSAPP_QR_SERVICE_URL."
+        )
 
-def _away(reason: str) -> str:
-    return f"The QR microservice can't be reached: {reason}. Check WAGATE_WHATSAPP_QR_SERVICE_URL."
+    def _failed(self, message: str) -> EngineUnavailable:
+        self._fault = message, self._clock.monotonic()
+        return EngineUnavailable(message)
 
 
 def _refusal(reply: Reply) -> SendFailed | SendUncertain:

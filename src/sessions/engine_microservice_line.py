@@ -15,7 +15,7 @@ from sessions.engine_microservice_calls import DISCONNECT_SECONDS, ServiceCalls
 from sessions.engine_microservice_files import KnownSessions
 from sessions.engine_microservice_standing import LOGGING_IN, EventWord, Paces, Phase, Standing
 from sessions.engine_microservice_wire import Wire
-from sessions.errors import EngineUnavailable, NotConnected, PairingRefused
+from sessions.errors import EngineUnavailable, NotConnected, PairingRefused, SendUncertain
 from sessions.ids import SessionId
 from sessions.messages import EngineMessage, OutgoingText, Sent
 from sessions.microservice import JsonObject
@@ -114,7 +114,8 @@ class MicroserviceLine:
         self._require_online()
         try:
             return await self._calls.send(self._session, message)
-        except NotConnected:
+        except (NotConnected, SendUncertain):
+            # What hindered it is seen at once, instead of at the next look.
             self._put(None)
             raise
 

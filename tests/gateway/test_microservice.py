@@ -85,6 +85,7 @@ async def test_a_session_lives_at_the_microservice(tmp_path: Path) -> None:
             (BOB.number, "hello")
         ]
 
+        await a_service_in_trouble_is_told_of(site)
         await what_comes_while_inactive_is_kept_by_the_service(site, id_)
         await what_comes_while_the_server_is_down_is_kept_too(site, id_)
 
@@ -94,6 +95,21 @@ async def test_a_session_lives_at_the_microservice(tmp_path: Path) -> None:
     assert KEY not in log
     assert "hello" not in log
     assert "Traceback" not in log
+
+
+async def a_service_in_trouble_is_told_of(site: Site) -> None:
+    async def degraded() -> Any:
+        return (await site.frontend.call("GET", "/health/ready", expect=200))["degraded"]
+
+    assert await degraded() == []
+    site.service.refuse_with = 502
+    # Not taken by the service, so it looks there at once.
+    body = {"to": BOB.number, "type": "text", "text": "hello again"}
+    queued = await site.frontend.call("POST", "/whatsapp/support/messages", expect=202, **body)
+    await site.frontend.hears_status(queued["id"], "unknown")
+    await until(degraded, lambda found: "502" in str(found), seconds=30)
+    site.service.refuse_with = None
+    await until(degraded, lambda found: found == [], seconds=30)
 
 
 async def what_comes_while_inactive_is_kept_by_the_service(site: Site, id_: str) -> None:
