@@ -8,8 +8,13 @@ from collections.abc import Iterator
 
 from gateway.data_directory import SECRET_FILE, DataDirectory, DataDirectoryError
 from gateway.database import DatabaseError, OutdatedTables, open_database, prepare
+from gateway.microservice_door import microservice_client
 from gateway.settings import Settings
+from sessions.clock import SystemClock
+from sessions.engine_microservice_calls import ServiceCalls
 from sessions.engine_neonize_doctor import Finding, examine
+from sessions.errors import EngineUnavailable
+from sessions.ids import SessionId, new_uuid
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
@@ -27,6 +32,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _port(settings, running)
     if settings.engine == "neonize":
         yield from examine(directory.path / "engine")
+    if settings.engine == "microservice":
+        yield _microservice(settings)
 
 
 def _directory_sentence(directory: DataDirectory, running: str | None) -> str:
@@ -66,6 +73,23 @@ async def _visit(settings: Settings) -> None:
         await prepare(database, migrate_at_start=False)
     finally:
         await database.close()
+
+
+def _microservice(settings: Settings) -> Finding:
+    try:
+        asyncio.run(_ask(settings))
+    except EngineUnavailable as error:
+        return Finding("microservice", "fault", error.message)
+    return Finding("microservice", "ok", "It answers, and takes the key.")
+
+
+async def _ask(settings: Settings) -> None:
+    client = microservice_client(settings)
+    try:
+        # About a session that it can't know: nothing is changed there.
+        await ServiceCalls(client, SystemClock(), send_seconds=1).status(SessionId(new_uuid()))
+    finally:
+        await client.close()
 
 
 def _port(settings: Settings, running: str | None) -> Finding:

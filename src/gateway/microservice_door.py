@@ -54,12 +54,16 @@ def _digest(key: str) -> bytes:
 
 def microservice_engine(settings: Settings, directory: Path, clock: Clock) -> MicroserviceEngine:
     """Construct the engine from settings that name a service and a key; reads files."""
+    return MicroserviceEngine(microservice_client(settings), clock, directory=directory)
+
+
+def microservice_client(settings: Settings) -> MicroserviceClient:
+    """Construct what calls the service that the settings name."""
     url, key = settings.whatsapp_qr_service_url, settings.whatsapp_qr_service_key
     if url is None or key is None:
         message = "settings were loaded that lack what the engine microservice needs"
         raise RuntimeError(message)
-    client = MicroserviceClient(url, key.get_secret_value())
-    return MicroserviceEngine(client, clock, directory=directory)
+    return MicroserviceClient(url, key.get_secret_value())
 
 
 def microservice_door(

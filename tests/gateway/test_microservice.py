@@ -13,6 +13,7 @@ import pytest
 from tests.acceptance.frontend import Frontend
 from tests.acceptance.gateway_process import GatewayProcess
 from tests.bridges.qr_microservice import Phone, QrMicroservice
+from tests.gateway.command_line import wagate
 from tests.sessions.house import until
 
 KEY = "the-key-of-the-microservice"
@@ -210,3 +211,16 @@ async def nothing_invalid_is_taken(site: Site, id_: str, message: dict[str, Any]
         assert all(pointer.startswith(field) for pointer in pointers), pointers
     too_much = await site.post(WEBHOOK, sessionId=id_, event="qr", data={"x": "y" * 2_000_000})
     assert too_much.status_code == 413
+
+
+async def test_the_doctor_asks_the_microservice(tmp_path: Path) -> None:
+    async with QrMicroservice.running(KEY) as service:
+        variables = {"WAGATE_ENGINE": "microservice", "WAGATE_WHATSAPP_QR_SERVICE_KEY": KEY}
+        url = {"WAGATE_WHATSAPP_QR_SERVICE_URL": service.url}
+        well = await asyncio.to_thread(wagate, tmp_path, "doctor", **variables, **url)
+        assert "It answers, and takes the key." in well.stdout
+        service.refuse_with = 401
+        ill = await asyncio.to_thread(wagate, tmp_path, "doctor", **variables, **url)
+    assert ill.returncode == 1
+    assert "microservice: The QR microservice refuses the key." in ill.stdout
+    assert KEY not in well.stdout + ill.stdout
