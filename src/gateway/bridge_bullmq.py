@@ -1,6 +1,7 @@
 """The bridge to a back end that takes incoming messages from a BullMQ queue."""
 
 import logging
+import time
 
 from api.chatbots import chatbot_of
 from gateway.bridge import TemporaryFailure
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 JOB_NAME = "incoming-message"
 _LONGEST_PAUSE_SECONDS = 15.0
+_FAULT_SECONDS = 60.0
 
 
 class BullMqBridge:
@@ -28,8 +30,17 @@ class BullMqBridge:
         self._feed = feed
         self._manager = manager
         self._owner = tenant
-        self.fault: str | None = None
-        """Why the last message could not be handed over; None when it was."""
+        self._refusal: tuple[str, float] | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why messages can't be handed over now; None when they can.
+
+        Of a session that was deleted meanwhile nothing is tried again: so a fault has its time.
+        """
+        if self._refusal is None or time.monotonic() - self._refusal[1] > _FAULT_SECONDS:
+            return None
+        return self._refusal[0]
 
     def wants(self, type_: EventType) -> bool:
         """Tell whether it may be a message, or tells of some that were forgotten."""
@@ -45,9 +56,9 @@ class BullMqBridge:
         try:
             await self._feed.add(JOB_NAME, data, job_id=event.id)
         except RedisAway as error:
-            self.fault = str(error)
+            self._refusal = str(error), time.monotonic()
             raise TemporaryFailure(f"Redis took no job: {error}", of_all=True) from None
-        self.fault = None
+        self._refusal = None
 
     async def show(self, event: SessionEvent) -> None:
         """Take nothing: codes are no messages."""
