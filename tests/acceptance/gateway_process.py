@@ -99,8 +99,13 @@ class GatewayProcess:
             env=self._environment,
             stdout=PIPE,
         )
-        async with asyncio.timeout(START_SECONDS):
-            printed, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                printed, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         assert process.returncode == 0
         return printed.decode().strip()
 

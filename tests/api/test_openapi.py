@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from api.revocations import Revoke
 from api.routes import OPERATIONS, is_public, routes
 from sessions.messages import Message
 from sessions.session import ConversationPage, Session
+from tests.api.fuzzing import fuzzed
 from tests.api.server import Server
 
 # Two days may each be fine and in the wrong order, which no schema can say.
@@ -121,16 +121,5 @@ async def test_whatever_is_sent_is_answered_as_the_document_says(
 ) -> None:
     await server.create("support")
     (tmp_path / "schemathesis.toml").write_text(config + DAYS)
-    tester = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("schemathesis"),
-        "run",
-        f"http://127.0.0.1:{server.port}/openapi.json",
-        *("--header", f"Authorization: Bearer {server.token}"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "6", "--no-color"),
-        *options,
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(tester.communicate(), timeout=150)
-    assert tester.returncode == 0, output.decode()
+    examples = ("--max-examples", "6")
+    await fuzzed(tmp_path, server.port, server.token, *examples, *options, seconds=150)

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import jwt
 import pytest
 
 from auth.principal import ORDINARY_SCOPES, Scope
+from tests.api.fuzzing import fuzzed
 from tests.api.server import AUDIENCE, SECRET, Answer, Server, issued
 from tests.api.test_bad_input import faults, problem
 
@@ -154,16 +154,6 @@ async def test_whatever_is_sent_is_answered_as_the_document_says(
     server: Server, tmp_path: Path
 ) -> None:
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    tester = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("schemathesis"),
-        "run",
-        f"http://127.0.0.1:{server.port}/openapi.json",
-        *("--header", f"Authorization: Bearer {issued(subject='boss', scopes=[Scope.ADMIN])}"),
-        *("--include-operation-id", "createRevocation"),
-        *("--phases", "examples,coverage,fuzzing", "--max-examples", "50", "--no-color"),
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(tester.communicate(), timeout=55)
-    assert tester.returncode == 0, output.decode()
+    token = issued(subject="boss", scopes=[Scope.ADMIN])
+    options = ("--include-operation-id", "createRevocation", "--max-examples", "50")
+    await fuzzed(tmp_path, server.port, token, *options, seconds=55)

@@ -84,7 +84,10 @@ async def test_after_the_last_code_nothing_is_left_running(tmp_path: Path, attem
         world.frontend() as frontend,
     ):
         id_ = (await frontend.create("support"))["id"]
-        # So that whatever is made on first use, and kept, is there already.
+        # So that whatever is made on first use, and kept, is there already: for one, a pool of
+        # connections to the database, each of which has a thread.
+        reads = (frontend.call("GET", "/whatsapp", expect=200) for _ in range(50))
+        await asyncio.gather(*reads)
         for _ in range(3):
             await show_code(frontend, frontend.mark())
             await frontend.call("POST", "/whatsapp/support/deactivate", expect=200)
