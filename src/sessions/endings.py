@@ -52,6 +52,11 @@ class Ending:
     """Ends the session when it comes too often; what only waits for a network does not."""
 
     @property
+    def is_last(self) -> bool:
+        """Whether nothing follows until a person asks for it."""
+        return self.next is Next.STAY and self.until_ms is None
+
+    @property
     def message(self) -> str:
         """The sentence that status and events carry."""
         return self.detail or REASONS[self.reason].message

@@ -19,6 +19,7 @@ from sessions.signals import Connected
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 20
+_CLEAR_UP_SECONDS = 5
 _STOP_AT_ONCE = 8
 
 
@@ -55,6 +56,10 @@ class Fleet:
 
     def __contains__(self, session: SessionId) -> bool:
         return session in self._running
+
+    def is_over(self, session: SessionId) -> bool:
+        """Tell whether a session that is driven still only clears up: it connects no more."""
+        return session in self._running and self._running[session].runner.is_over
 
     def turn(self, session: SessionId) -> asyncio.Lock:
         """Return what a command on this session holds while it runs."""
@@ -137,6 +142,9 @@ class Fleet:
             await unlink(self._services.engine, session)
 
     async def _end(self, session: SessionId, running: _Running) -> None:
+        if running.runner.is_over:
+            # Cut off, it would leave credentials behind that are of no use any more.
+            await asyncio.wait({running.task}, timeout=_CLEAR_UP_SECONDS)
         running.task.cancel()
         await asyncio.wait({running.task}, timeout=_STOP_SECONDS)
         if not running.task.done():

@@ -151,7 +151,8 @@ class SessionManager(Messaging):
         """
         async with self._turn(tenant, ref) as session:
             if session.id in self._fleet:
-                if pairing_phone_number is None or session.jid is not None:
+                is_kept = pairing_phone_number is None or session.jid is not None
+                if is_kept and not self._fleet.is_over(session.id):
                     return session
                 await self._fleet.stop(session.id)
             return await self._start(session.id, pairing_phone=pairing_phone_number)

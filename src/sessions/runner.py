@@ -56,6 +56,8 @@ class SessionRunner:
         self._login = Login(services, self._recorder, pairing_phone)
         self._connection: Connection | None = None
         self._sender: Sender | None = None
+        self.is_over = False
+        """Told to be over, or about to be: what is left is to clear up."""
         self._leaving = False
         self._loss: asyncio.Task[None] | None = None
         self._retries = Retries(services.policy, services.clock)
@@ -237,6 +239,7 @@ class SessionRunner:
             return 0.0
         ending = self._retries.judge(self._ending(final), lasted_seconds=lasted_seconds)
         self._services.metrics.connections.labels(ending.reason).inc()
+        self.is_over = ending.is_last
         await self._login.withdraw()
         # First the record, however long it takes: after a crash in between, stale credentials end
         # the next connection the same way, but a lost word would never be said.
