@@ -8,7 +8,7 @@ proxy of the environment is used, and an answer that drips ends with the same ti
 import asyncio
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -86,6 +86,17 @@ def is_public(text: str) -> bool:
     return not any(address in network for network in _TRANSLATED)
 
 
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Returns every address of a name; raises OSError when it has none."""
+
+
+async def addresses_of(host: str, port: int) -> list[str]:
+    """Ask the machine's resolver."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 class WebhookClient:
     """One pool of connections for every endpoint; a line to an endpoint bounds its own share."""
 
@@ -95,6 +106,8 @@ class WebhookClient:
         allow_http: bool = False,
         allow_private: bool = False,
         total_seconds: float = TOTAL_SECONDS,
+        resolve: Resolve = addresses_of,
+        sockets: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._total_seconds = total_seconds
         self._schemes = ("https", "http") if allow_http else ("https",)
@@ -103,7 +116,9 @@ class WebhookClient:
             max_connections=None,
             max_keepalive_connections=_IDLE_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,
-            network_backend=_CheckedBackend(allow_private=allow_private),
+            network_backend=_CheckedBackend(
+                resolve, sockets or httpcore.AnyIOBackend(), allow_private=allow_private
+            ),
         )
 
     def check(self, url: str) -> None:
@@ -138,7 +153,7 @@ class WebhookClient:
             async with asyncio.timeout(self._total_seconds):
                 return await self._post(url, body, headers, started)
         except TimeoutError:
-            error = f"no answer within {self._total_seconds:.0f} seconds"
+            error = f"no answer within {self._total_seconds:g} seconds"
         except (
             httpcore.NetworkError,
             httpcore.ProtocolError,
@@ -188,9 +203,12 @@ class WebhookClient:
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to what it has resolved and checked itself; TLS still asks for the name."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(
+        self, resolve: Resolve, sockets: httpcore.AsyncNetworkBackend, *, allow_private: bool
+    ) -> None:
+        self._resolve = resolve
+        self._sockets = sockets
         self._allow_private = allow_private
-        self._sockets = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -220,13 +238,11 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
     async def _addresses(self, host: str, port: int) -> list[str]:
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
             message = "the name can't be resolved"
             raise httpcore.ConnectError(message) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         # All of them: one that is ours beside a public one is how a check is walked around.
         if not self._allow_private and not all(map(is_public, addresses)):
             message = "the name leads to an address that is not public"
