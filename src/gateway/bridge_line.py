@@ -137,8 +137,10 @@ class Line:
                 worked = False
             self._idle_rounds = 0 if worked else self._idle_rounds + 1
             if not worked:
+                # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes with news.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._wait_seconds())
+                    async with asyncio.timeout(self._wait_seconds()):
+                        await self._news.wait()
                     self._idle_rounds = 0
 
     async def _round(self) -> bool:

@@ -98,7 +98,8 @@ class Intake:
         while not channel.is_closed:
             await settled(self._check(connection), seconds=DECLARE_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(channel.closed(), self._check_seconds)
+                async with asyncio.timeout(self._check_seconds):
+                    await channel.closed()
 
     async def _check(self, connection: AbstractConnection) -> None:
         """Look whether the queues are there and consumed.

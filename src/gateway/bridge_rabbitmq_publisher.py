@@ -157,7 +157,8 @@ class Publisher:
             while not (channel.is_closed or self._broken.is_set()):
                 # Looked at from time to time: a channel may go without a word.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._broken.wait(), _LOOK_SECONDS)
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await self._broken.wait()
         finally:
             self._open = None
 

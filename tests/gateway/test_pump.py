@@ -1,14 +1,17 @@
 """The pump: every bridge gets every event, in order, whatever happens to the others."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.bridge import PermanentFailure, TemporaryFailure
 from gateway.pump import Pump
 from sessions import event_log
+from sessions.clock import SystemClock
 from sessions.events import EventType, SessionEvent
 from sessions.ids import TenantId
 from tests.gateway.pumping import RecordingBridge, backlog, gets, head, pumping
@@ -186,3 +189,28 @@ async def test_a_removed_bridge_gets_nothing_more(house: House) -> None:
         pump.add(RecordingBridge("twice"))
         with pytest.raises(ValueError, match="already"):
             pump.add(RecordingBridge("twice"))
+
+
+async def test_it_ends_when_it_is_told_to_even_in_the_moment_of_news(house: House) -> None:
+    for ticks in range(12):
+        pump = Pump(house.store, house.bus, SystemClock())
+        pump.add(RecordingBridge("idle"))
+        task = asyncio.create_task(pump.run())
+        await until(is_waiting, bool)
+        pump.nudge("idle")
+        # In whichever step the two meet, the end must win.
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait({task}, timeout=5)
+        assert done, f"it goes on when it is cancelled {ticks} steps after news"
+
+
+async def is_waiting() -> bool:
+    """Tell whether the one line has found no work and waits for news."""
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+    inner = next((each for each in coroutines if "_drain_all" in repr(each)), None)
+    names = set()
+    while (inner := getattr(inner, "cr_await", None)) is not None:
+        names.add(getattr(inner, "__name__", ""))
+    return bool({"wait", "wait_for"} & names)
