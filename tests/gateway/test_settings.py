@@ -151,7 +151,7 @@ def test_no_problem_shows_a_secret(content: str) -> None:
     [
         ("WAGATE_PORT=abc", "WAGATE_PORT (.env:1): read 'abc', expected a valid integer"),
         ("WAGATE_PORT=70000", "expected less than or equal to 65535"),
-        ("WAGATE_ENGINE=neonise", "expected 'neonize' or 'simulator'"),
+        ("WAGATE_ENGINE=neonise", "expected 'neonize', 'microservice' or 'simulator'"),
         ("WAGATE_LOG_LEVEL=loud", "expected 'debug', 'info', 'warning' or 'error'"),
         ("WAGATE_MIGRATE_AT_START=maybe", "expected a valid boolean"),
         ("WAGATE_ALLOWED_ORIGINS=app.example", "expected origins such as https://app.example"),
