@@ -209,7 +209,7 @@ async def test_it_ends_when_it_is_told_to_even_in_the_moment_of_news(house: Hous
 async def is_waiting() -> bool:
     """Tell whether the one line has found no work and waits for news."""
     coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
-    inner = next((each for each in coroutines if "_drain_all" in repr(each)), None)
+    inner = next((each for each in coroutines if "Drain.run" in repr(each)), None)
     names = set()
     while (inner := getattr(inner, "cr_await", None)) is not None:
         names.add(getattr(inner, "__name__", ""))
