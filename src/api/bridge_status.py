@@ -30,9 +30,13 @@ class BridgeList(WireModel):
 
 
 class Redelivery(WireModel):
-    """What became of the parked events: `delivered` are parked no more."""
+    """What became of the parked events: `delivered` are parked no more.
+
+    Nor are those that are `lost`: the log keeps events for a while, and these it keeps no more.
+    """
 
     delivered: int
+    lost: int = 0
     still_parked: int
 
 

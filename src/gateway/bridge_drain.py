@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from uuid import UUID, uuid5
 
 from gateway.bridge import Bridge, PermanentFailure, TemporaryFailure
 from gateway.bridge_metrics import BridgeMetrics
@@ -19,7 +20,7 @@ from sessions.clock import Clock, to_ms
 from sessions.consumers import Behind
 from sessions.errors import StorageUnavailable
 from sessions.events import EventType, SessionEvent
-from sessions.ids import SessionId, new_uuid
+from sessions.ids import SessionId
 from sessions.store import Store
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ _LOOK_SHARE = 10
 _UNEXPECTED_MOST = 20
 _STORAGE_SECONDS = 2.0
 _LAST_ADVANCE_SECONDS = 2.0
+_FORGOTTEN_SECONDS = 60.0
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Drain:
         self._busy: set[SessionId] = set()
         self._trouble: dict[SessionId, _Trouble] = {}
         self._idle_looks = 0
+        self._looked_at = 0.0
         self._no_look_before = 0.0
         self._closed_until = 0.0
         self.last_error: tuple[str, datetime] | None = None
@@ -103,6 +106,8 @@ class Drain:
         room = _AT_ONCE - len(self._busy)
         if now < self._closed_until or not room:
             return False
+        self._looked_at = now
+        self._forget_old(now)
         held = [session for session, trouble in self._trouble.items() if trouble.not_before > now]
         try:
             async with self._store.read() as db:
@@ -116,6 +121,14 @@ class Drain:
             self._busy.add(behind.session)
             turns.create_task(self._turn(behind))
         return bool(waiting)
+
+    def _forget_old(self, now: float) -> None:
+        """Let go of what is due for long, as of sessions that were deleted meanwhile."""
+        self._trouble = {
+            session: trouble
+            for session, trouble in self._trouble.items()
+            if session in self._busy or trouble.not_before > now - _FORGOTTEN_SECONDS
+        }
 
     async def _rest(self) -> None:
         """Wait for news, for a turn to end, or for the time to try something again."""
@@ -131,7 +144,12 @@ class Drain:
         now = self._clock.monotonic()
         # News wakes it: it looks by itself in case a word was lost, and hundreds of idle ones do.
         poll_seconds = min(_POLL_SECONDS * 2.0 ** min(self._idle_looks, 8), _POLL_MOST_SECONDS)
-        dates = [trouble.not_before for trouble in self._trouble.values()]
+        dates = [
+            trouble.not_before
+            for trouble in self._trouble.values()
+            # The others were looked at; who is not there any more has nothing to be tried.
+            if trouble.not_before > self._looked_at
+        ]
         soonest = max(min(dates, default=now + poll_seconds), self._closed_until)
         return min(poll_seconds, max(0.01, soonest - now))
 
@@ -183,11 +201,14 @@ class Drain:
         if behind.trimmed_seq > behind.seq:
             return [self._gap(behind)]
         async with self._store.read() as db:
-            return await consumers.read(db, behind.session, behind.seq, limit=_PAGE)
+            events = await consumers.read(db, behind.session, behind.seq, limit=_PAGE)
+        # Forgotten since it was looked at: the next look finds the gap, which must be told.
+        return events if events and events[0].seq == behind.seq + 1 else []
 
     async def _hand_over(self, event: SessionEvent) -> bool:
         """Return whether the cursor may move past an event."""
         if not self._bridge.wants(event.type):
+            self._trouble.pop(event.session, None)
             return True
         try:
             await self._bridge.deliver(event)
@@ -233,7 +254,8 @@ class Drain:
     def _gap(self, behind: Behind) -> SessionEvent:
         """Return the word about what was forgotten before the bridge could read it."""
         return SessionEvent(
-            id=new_uuid(),
+            # The same gap, told again, is the same event.
+            id=str(uuid5(UUID(behind.session), f"{behind.seq}-{behind.trimmed_seq}")),
             type=EventType.EVENTS_GAP,
             session=behind.session,
             session_id=behind.name,

@@ -13,6 +13,7 @@ from sessions import consumers
 from sessions.clock import Clock
 from sessions.errors import StorageUnavailable
 from sessions.events import EventType, SessionEvent
+from sessions.ids import TenantId
 from sessions.store import Store
 
 logger = logging.getLogger(__name__)
@@ -33,17 +34,19 @@ class Line:
         self._shown: deque[SessionEvent] = deque(maxlen=_SHOWN_LIMIT)
         self._something_to_show = asyncio.Event()
 
-    def hear(self, event: SessionEvent) -> None:
-        """Take note of an event that has just happened; never waits."""
+    def hear(self, event: SessionEvent, tenant: TenantId | None) -> None:
+        """Take note of a tenant's event that has just happened; never waits."""
+        bridge = self._bridge
         if event.type is EventType.SESSION_DELETED:
             self._drain.forget(event.session)
-        if not self._bridge.wants(event.type):
+        is_wanted = bridge.wants(event.type) and bridge.session in {None, event.session}
+        if not is_wanted or (tenant is not None and bridge.tenant not in {None, tenant}):
             # The cursor moves past it in its own time: most endpoints want few types.
             return
         if event.seq is not None:
-            if self._bridge.session in {None, event.session}:
-                self._drain.wake()
-        else:
+            self._drain.wake()
+        elif tenant is not None or bridge.tenant is None:
+            # With a code of another tenant, anyone could take its session over.
             self._shown.append(event)
             self._something_to_show.set()
 
@@ -85,7 +88,7 @@ class Line:
 
     async def redeliver(self) -> Redelivery:
         """Hand parked events over again, oldest first, until one is refused for now."""
-        delivered = 0
+        delivered = lost = 0
         async with self._store.read() as db:
             parked = await consumers.parked(db, self.name, limit=_REDELIVERED_LIMIT)
         for position, event in parked:
@@ -99,8 +102,10 @@ class Line:
                 self._drain.note(failure)
                 continue
             await self._store.write(partial(consumers.unpark, position=position))
-            delivered += 1
-        return Redelivery(delivered=delivered, still_parked=(await self.status()).parked)
+            delivered += event is not None
+            lost += event is None
+        still_parked = (await self.status()).parked
+        return Redelivery(delivered=delivered, lost=lost, still_parked=still_parked)
 
     async def _show_all(self) -> None:
         while True:
@@ -109,18 +114,8 @@ class Line:
             while self._shown:
                 await self._show(self._shown.popleft())
 
-    async def _is_for_us(self, event: SessionEvent) -> bool:
-        """Tell whose a code is: with another tenant's, anyone could take the session over."""
-        if event.type is EventType.SESSION_DELETED:
-            # Nothing is left to look it up by, and nothing in it to take; a bridge knows its own.
-            return True
-        async with self._store.read() as db:
-            return await consumers.covers(db, self.name, event.session)
-
     async def _show(self, event: SessionEvent) -> None:
         try:
-            if not await self._is_for_us(event):
-                return
             async with asyncio.timeout(_SHOW_SECONDS):
                 await self._bridge.show(event)
         except (TemporaryFailure, PermanentFailure, StorageUnavailable, TimeoutError) as failure:

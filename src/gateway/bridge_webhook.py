@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -18,7 +18,7 @@ from gateway.webhook_table import AttemptRow, Endpoint
 from sessions.clock import Clock, to_ms
 from sessions.errors import StorageUnavailable
 from sessions.events import EventType, SessionEvent
-from sessions.ids import SessionId, TenantId
+from sessions.ids import TenantId
 from sessions.store import Store
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,6 @@ _GONE_STATUS = 410
 _GONE = "The endpoint answered 410 Gone."
 _OUTAGE_FAILURES = 2
 
-OwnerOf = Callable[[SessionId], Awaitable[TenantId | None]]
-
 
 def bridge_name(webhook: str) -> str:
     """Return the name of the bridge to an endpoint."""
@@ -56,7 +54,6 @@ class WebhookBridge:
         store: Store,
         client: WebhookClient,
         clock: Clock,
-        owner: OwnerOf,
         nudge: Callable[[str], None],
         disabled: Callable[[Endpoint], None],
         retries: Sequence[Retry] = (),
@@ -69,7 +66,6 @@ class WebhookBridge:
         self._store = store
         self._client = client
         self._clock = clock
-        self._owner = owner
         self._nudge = nudge
         self._tell_disabled = disabled
         self._pauses_seconds = pauses_seconds
@@ -110,8 +106,7 @@ class WebhookBridge:
 
     async def show(self, event: SessionEvent) -> None:
         """Post a transient event, once."""
-        # The bus carries every tenant's transient events to every bridge.
-        if not self.endpoint.enabled or not await self._covers(event):
+        if not self.endpoint.enabled:
             return
         outcome = await self.post(event.id, event.type, _body(event), event)
         if not outcome.taken:
@@ -221,11 +216,6 @@ class WebhookBridge:
             retry_seconds=_DISABLED_SECONDS,
             of_all=True,
         )
-
-    async def _covers(self, event: SessionEvent) -> bool:
-        if self.session is not None:
-            return event.session == self.session
-        return await self._owner(event.session) == self.tenant
 
 
 def _body(event: SessionEvent) -> bytes:

@@ -21,7 +21,8 @@ from sessions import consumers
 from sessions.bus import Bus
 from sessions.clock import Clock
 from sessions.errors import StorageUnavailable
-from sessions.events import EVERYTHING, SessionEvent
+from sessions.events import EVERYTHING, EventType, SessionEvent
+from sessions.ids import SessionId, TenantId
 from sessions.store import Store
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Pump:
         self._metrics = metrics or BridgeMetrics(CollectorRegistry())
         self._measure_seconds = measure_seconds
         self._lines: dict[str, Line] = {}
+        self._tenants: dict[SessionId, TenantId] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
@@ -102,7 +104,8 @@ class Pump:
         Raises:
             StorageUnavailable: the database does not answer.
         """
-        return [await line.status() for line in self._lines.values()]
+        # Others come and go meanwhile.
+        return [await line.status() for line in list(self._lines.values())]
 
     def _start(self, line: Line) -> None:
         assert self._group is not None  # noqa: S101 - callers have seen to it
@@ -114,16 +117,35 @@ class Pump:
 
     async def _measure(self) -> None:
         while True:
-            with contextlib.suppress(StorageUnavailable):
+            try:
                 self._metrics.measure(await self.status(), self._clock.now())
+            except StorageUnavailable:
+                pass
+            except Exception:
+                # Figures are not worth the end of every bridge.
+                logger.exception("bridges not measured")
             await asyncio.sleep(self._measure_seconds)
 
     async def _listen(self) -> None:
         async with self._bus.subscribe(EVERYTHING) as payloads:
             async for payload in payloads:
                 event = SessionEvent.model_validate_json(payload)
+                tenant = await self._tenant(event)
                 for line in list(self._lines.values()):
-                    line.hear(event)
+                    line.hear(event, tenant)
+
+    async def _tenant(self, event: SessionEvent) -> TenantId | None:
+        """Return whose an event is, None if nobody can tell now."""
+        known = event.tenant or self._tenants.get(event.session)
+        if known is None:
+            with contextlib.suppress(StorageUnavailable):
+                async with self._store.read() as db:
+                    known = await consumers.tenant(db, event.session)
+        if event.type is EventType.SESSION_DELETED:
+            self._tenants.pop(event.session, None)
+        elif known is not None:
+            self._tenants[event.session] = known
+        return known
 
 
 async def _patiently(work: Callable[[], Awaitable[None]]) -> None:

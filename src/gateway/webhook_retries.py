@@ -25,7 +25,9 @@ class RetryRow(SQLModel, table=True):
         sa_column=Column(Text, ForeignKey("webhooks.id", ondelete="CASCADE"), primary_key=True)
     )
     session: str = Field(
-        sa_column=Column(Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
+        sa_column=Column(
+            Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True, index=True
+        )
     )
     seq: int = Field(sa_column=Column(BigInteger, primary_key=True))
     failures: int

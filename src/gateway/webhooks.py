@@ -70,13 +70,10 @@ class Webhooks:
         self._pauses_seconds = pauses_seconds
         self._bridges: dict[str, WebhookBridge] = {}
         self._news = DisabledNews(self._bridges, clock)
-        self._owners: dict[SessionId, TenantId] = {}
 
     async def load(self) -> None:
         """Add every endpoint's bridge to the pump; raises StorageUnavailable."""
         async with self._store.read() as db:
-            owners = await db.execute(select(SessionRow.id, SessionRow.tenant))
-            self._owners = {SessionId(id_): TenantId(tenant) for id_, tenant in owners}
             for endpoint in await webhook_table.endpoints(db):
                 self._add(endpoint, await webhook_retries.of_endpoint(db, endpoint.id))
 
@@ -190,7 +187,6 @@ class Webhooks:
             store=self._store,
             client=self._client,
             clock=self._clock,
-            owner=self._owner,
             nudge=self._pump.nudge,
             disabled=self._news.hear,
             retries=retries,
@@ -224,16 +220,6 @@ class Webhooks:
         if not found:
             raise WebhookNotFound
         return found[0]
-
-    async def _owner(self, session: SessionId) -> TenantId | None:
-        """Return whose a session is; remembered, as the end of one is told when it is gone."""
-        if session not in self._owners:
-            async with self._store.read() as db:
-                row = await db.get(SessionRow, session)
-            if row is None:
-                return None
-            self._owners[session] = TenantId(row.tenant)
-        return self._owners[session]
 
     async def _forget(self, session: SessionId) -> None:
         gone = [id_ for id_, bridge in self._bridges.items() if bridge.session == session]

@@ -9,67 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Integer, Text, case, delete, func
+from sqlalchemy import case, delete, func
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import Field, SQLModel, col, select
+from sqlmodel import col, select
 
 from sessions import event_log
 from sessions.clock import from_ms, to_ms
+from sessions.consumer_table import ConsumerCursorRow, ConsumerRow, ParkedRow
 from sessions.events import SessionEvent
 from sessions.ids import SessionId, SessionName, TenantId
 from sessions.models import EventRow, SessionRow
 from sessions.store import Unit
-
-
-class ConsumerRow(SQLModel, table=True):
-    """A reader of the log, by a name that is its own for ever."""
-
-    __tablename__ = "consumers"
-
-    name: str = Field(primary_key=True)
-    tenant: str | None = None
-    """Whose sessions it reads; None: everybody's."""
-    session: str | None = None
-    """The only session that it reads; None: all of the tenant's."""
-    created_at: int = Field(sa_column=Column(BigInteger, nullable=False))
-
-
-class ConsumerCursorRow(SQLModel, table=True):
-    """How far a consumer has read one session's log."""
-
-    __tablename__ = "consumer_cursors"
-
-    consumer: str = Field(
-        sa_column=Column(Text, ForeignKey("consumers.name", ondelete="CASCADE"), primary_key=True)
-    )
-    session: str = Field(
-        sa_column=Column(Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
-    )
-    seq: int = Field(sa_column=Column(BigInteger, nullable=False))
-
-
-class ParkedRow(SQLModel, table=True):
-    """An event that a consumer will never take; kept to be seen, and delivered again by hand."""
-
-    __tablename__ = "parked_events"
-
-    position: int | None = Field(
-        default=None,
-        sa_column=Column(
-            BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-        ),
-    )
-    consumer: str = Field(
-        sa_column=Column(
-            Text, ForeignKey("consumers.name", ondelete="CASCADE"), nullable=False, index=True
-        )
-    )
-    session: str = Field(
-        sa_column=Column(Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False)
-    )
-    seq: int = Field(sa_column=Column(BigInteger, nullable=False))
-    error: str
-    at: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
 @dataclass(frozen=True)
@@ -155,6 +105,12 @@ async def behind(
     ]
 
 
+async def tenant(db: AsyncSession, session: SessionId) -> TenantId | None:
+    """Return whose a session is, None if it is gone."""
+    row = await db.get(SessionRow, session)
+    return None if row is None else TenantId(row.tenant)
+
+
 async def covers(db: AsyncSession, name: str, session: SessionId) -> bool:
     """Tell whether a session's events are for this consumer."""
     consumer = await db.get(ConsumerRow, name)
@@ -180,11 +136,7 @@ async def event(db: AsyncSession, name: str, id_: str) -> SessionEvent | None:
 
 async def advance(unit: Unit, name: str, session: SessionId, seq: int) -> None:
     """Move a consumer's cursor; one that was unregistered meanwhile stays so."""
-    gone = (
-        await unit.db.get(ConsumerRow, name) is None
-        or await unit.db.get(SessionRow, session) is None
-    )
-    if gone:
+    if await _is_gone(unit, name, session):
         return
     row = await unit.db.get(ConsumerCursorRow, (name, session))
     if row is None:
@@ -193,9 +145,16 @@ async def advance(unit: Unit, name: str, session: SessionId, seq: int) -> None:
     row.seq = max(row.seq, seq)
 
 
+async def _is_gone(unit: Unit, name: str, session: SessionId) -> bool:
+    return (
+        await unit.db.get(ConsumerRow, name) is None
+        or await unit.db.get(SessionRow, session) is None
+    )
+
+
 async def park(unit: Unit, name: str, event: SessionEvent, error: str) -> None:
     """Set an event aside that the consumer will never take, and go on behind it."""
-    if await unit.db.get(ConsumerRow, name) is None:
+    if await _is_gone(unit, name, event.session):
         return
     unit.db.add(
         ParkedRow(

@@ -9,7 +9,7 @@ from sqlmodel import col, select
 from sessions.clock import to_ms
 from sessions.errors import SessionNotFound, UnrecoverablePosition
 from sessions.events import EventType, SessionEvent
-from sessions.ids import Cursor, LogId, SessionId, SessionName, new_uuid
+from sessions.ids import Cursor, LogId, SessionId, SessionName, TenantId, new_uuid
 from sessions.models import EventRow, SessionRow
 from sessions.session import EventPage
 from sessions.store import Unit
@@ -42,12 +42,13 @@ async def append(
     if dedupe_key is not None and await _seen(unit.db, session, dedupe_key):
         return None
     row = await _take_number(unit.db, session, epoch)
-    log_id, seq, name = row
+    log_id, seq, name, tenant = row
     event = SessionEvent(
         id=new_uuid(),
         type=type_,
         session=session,
         session_id=SessionName(name),
+        tenant=TenantId(tenant),
         seq=seq,
         cursor=str(Cursor(LogId(log_id), seq)),
         timestamp=to_ms(unit.clock.now()),
@@ -77,7 +78,7 @@ async def _seen(db: AsyncSession, session: SessionId, dedupe_key: str) -> bool:
 
 async def _take_number(
     db: AsyncSession, session: SessionId, epoch: int | None
-) -> tuple[str, int, str]:
+) -> tuple[str, int, str, str]:
     """Count the session's log up by one, under its row's lock: numbers have no holes."""
     statement = update(SessionRow).where(col(SessionRow.id) == session)
     if epoch is not None:
@@ -85,13 +86,18 @@ async def _take_number(
     row = (
         await db.execute(
             statement.values(last_seq=SessionRow.last_seq + 1)
-            .returning(col(SessionRow.log_id), col(SessionRow.last_seq), col(SessionRow.name))
+            .returning(
+                col(SessionRow.log_id),
+                col(SessionRow.last_seq),
+                col(SessionRow.name),
+                col(SessionRow.tenant),
+            )
             # The number is only ever taken here; a loaded row may lag behind it.
             .execution_options(synchronize_session=False)
         )
     ).first()
     if row is not None:
-        return row[0], row[1], row[2]
+        return row[0], row[1], row[2], row[3]
     if epoch is not None:
         raise Fenced(session)
     raise SessionNotFound
@@ -150,6 +156,7 @@ def _event(row: SessionRow, found: EventRow) -> SessionEvent:
         type=EventType(found.type),
         session=SessionId(found.session),
         session_id=SessionName(row.name),
+        tenant=TenantId(row.tenant),
         seq=found.seq,
         cursor=str(Cursor(LogId(row.log_id), found.seq)),
         timestamp=found.timestamp,

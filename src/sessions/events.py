@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sessions.ids import SessionId, SessionName
+from sessions.ids import SessionId, SessionName, TenantId
 
 
 class EventType(StrEnum):
@@ -47,6 +47,8 @@ class SessionEvent(BaseModel):
     type: EventType
     session: SessionId
     session_id: SessionName
+    tenant: TenantId | None = None
+    """Whose session it is; None where that is not at hand. Never part of the payload."""
     seq: int | None = None
     cursor: str | None = None
     timestamp: int

@@ -139,7 +139,7 @@ class SessionManager(Messaging):
         async with self._turn(tenant, ref) as session:
             await self._unlink(session.id)
             await self._store.write(lambda unit: session_table.remove(unit, session.id))
-            await self._publish_deleted(session)
+            await self._publish_deleted(tenant, session)
 
     async def activate(
         self, tenant: TenantId, ref: str, *, pairing_phone_number: str | None = None
@@ -250,12 +250,13 @@ class SessionManager(Messaging):
         await self._services.engine.forget(session)
         await self._services.qr_codes.remove(session)
 
-    async def _publish_deleted(self, session: Session) -> None:
+    async def _publish_deleted(self, tenant: TenantId, session: Session) -> None:
         event = SessionEvent(
             id=new_uuid(),
             type=EventType.SESSION_DELETED,
             session=session.id,
             session_id=session.session_id,
+            tenant=tenant,
             timestamp=to_ms(self._services.clock.now()),
             data={},
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -11,6 +11,7 @@ from gateway.bridge_metrics import BridgeMetrics
 from gateway.pump import Pump
 from sessions import consumers
 from sessions.clock import SystemClock
+from sessions.consumer_table import ConsumerRow
 from sessions.events import EventType, SessionEvent
 from sessions.ids import SessionId, TenantId
 from tests.sessions.house import TENANT, House, until
@@ -27,14 +28,18 @@ class RecordingBridge:
         self.shown: list[SessionEvent] = []
         self.tries = 0
         self.judge: Callable[[SessionEvent], None] = lambda _: None
+        self.first: Callable[[SessionEvent], Awaitable[None]] | None = None
+        self.wanted = frozenset(EventType)
 
     def wants(self, type_: EventType) -> bool:
-        """Everything."""
-        return True
+        """Everything, unless a test says what."""
+        return type_ in self.wanted
 
     async def deliver(self, event: SessionEvent) -> None:
         """Take it, if the judge lets it."""
         self.tries += 1
+        if self.first is not None:
+            await self.first(event)
         self.judge(event)
         self.taken.append(event)
 
@@ -63,16 +68,17 @@ async def pumping(
     task = asyncio.create_task(pump.run())
     try:
         for bridge in bridges:
-            await until(partial(is_registered, pump, bridge.name), bool)
+            await until(partial(is_registered, house, bridge.name), bool)
         yield pump
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
-async def is_registered(pump: Pump, name: str) -> bool:
-    """Tell whether a bridge's line is drained."""
-    return any(task.get_name() == name for task in asyncio.all_tasks())
+async def is_registered(house: House, name: str) -> bool:
+    """Tell whether the log knows a bridge: it gets what happens from then on."""
+    async with house.store.read() as db:
+        return await db.get(ConsumerRow, name) is not None
 
 
 async def gets(bridge: RecordingBridge, session: str, upto: int, first: int = 1) -> None:
