@@ -38,6 +38,7 @@ START = {
     "api/openapi.py": {"document"},
     "gateway/app.py": {"build"},
     "gateway/asyncapi.py": {"document"},
+    "gateway/certificates.py": {"trusted"},
     "gateway/database.py": {"open_database", "prepare", "_revisions", "_upgrade"},
     "redis/utils.py": {"get_lib_version"},
     "sessions/engine_simulator_files.py": {"load"},

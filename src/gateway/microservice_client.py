@@ -11,6 +11,7 @@ from typing import Literal
 import httpcore
 import orjson
 
+from gateway.certificates import trusted
 from sessions.microservice import JsonObject, NotAnswered, NotReached, Reply
 
 _CONNECT_SECONDS = 5.0
@@ -30,7 +31,10 @@ _NOT_ANSWERED = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.Timeout
 
 
 class MicroserviceClient:
-    """A `Microservice` over HTTP; `url` has no slash at its end."""
+    """A `Microservice` over HTTP; `url` has no slash at its end.
+
+    Constructing the first reads files.
+    """
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -42,7 +46,9 @@ class MicroserviceClient:
             "user-agent": "wagate",
         }
         self._pool = httpcore.AsyncConnectionPool(
-            max_connections=_CONNECTIONS_MOST, keepalive_expiry=_IDLE_SECONDS
+            ssl_context=trusted(),
+            max_connections=_CONNECTIONS_MOST,
+            keepalive_expiry=_IDLE_SECONDS,
         )
 
     async def call(

@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from gateway.certificates import trusted
+
 TOTAL_SECONDS = 15.0
 RESPONSE_BYTES = 1024
 _URL_CHARACTERS = 2048
@@ -98,7 +100,10 @@ async def addresses_of(host: str, port: int) -> list[str]:
 
 
 class WebhookClient:
-    """One pool of connections for every endpoint; a line to an endpoint bounds its own share."""
+    """One pool of connections for every endpoint; a line to an endpoint bounds its own share.
+
+    Constructing the first reads files.
+    """
 
     def __init__(
         self,
@@ -113,6 +118,7 @@ class WebhookClient:
         self._schemes = ("https", "http") if allow_http else ("https",)
         self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=trusted(),
             max_connections=None,
             max_keepalive_connections=_IDLE_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,

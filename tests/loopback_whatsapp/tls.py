@@ -2,6 +2,7 @@
 
 import datetime
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -14,12 +15,12 @@ HOSTS = ("web.whatsapp.com", "*.whatsapp.net")
 VALIDITY = datetime.timedelta(days=30)
 
 
-def server_context(directory: Path) -> ssl.SSLContext:
+def server_context(directory: Path, hosts: Sequence[str] = HOSTS) -> ssl.SSLContext:
     """Write `ca.pem` and the server's certificate into a directory; return the server's context."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     server_key = ec.generate_private_key(ec.SECP256R1())
     authority = _authority(authority_key)
-    server = _server(authority, authority_key, server_key.public_key())
+    server = _server(authority, authority_key, server_key.public_key(), hosts)
     (directory / "ca.pem").write_bytes(authority.public_bytes(Encoding.PEM))
     (directory / "server.pem").write_bytes(
         server.public_bytes(Encoding.PEM)
@@ -57,7 +58,8 @@ def _server(
     authority: x509.Certificate,
     authority_key: ec.EllipticCurvePrivateKey,
     public_key: ec.EllipticCurvePublicKey,
+    hosts: Sequence[str],
 ) -> x509.Certificate:
-    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in HOSTS])
-    builder = _builder(HOSTS[0], authority.subject).public_key(public_key)
+    names = x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts])
+    builder = _builder(hosts[0], authority.subject).public_key(public_key)
     return builder.add_extension(names, critical=False).sign(authority_key, hashes.SHA256())
