@@ -84,8 +84,10 @@ class Sender:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             if not sent:
+                # Not `wait_for`: in Python 3.11 it forgets a cancellation that comes with news.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._work.wait(), _LOOK_AGAIN_SECONDS)
+                    async with asyncio.timeout(_LOOK_AGAIN_SECONDS):
+                        await self._work.wait()
 
     async def _send_next(self) -> bool:
         """Send the oldest queued message; return False when there is none to send now."""
