@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 import httpcore
 
 from gateway.certificates import trusted
+from gateway.webhook_addresses import is_public
 
 TOTAL_SECONDS = 15.0
 RESPONSE_BYTES = 1024
@@ -25,12 +25,6 @@ _URL_CHARACTERS = 2048
 _RETRY_AFTER_MOST_SECONDS = 24.0 * 60 * 60
 _IDLE_SECONDS = 30.0
 _IDLE_CONNECTIONS = 64
-
-# These carry an IPv4 address inside, which may be one of ours.
-_TRANSLATED = tuple(
-    ip_network(text)
-    for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96")
-)
 
 
 class UnfitUrl(ValueError):
@@ -76,16 +70,6 @@ class Outcome:
             aware = until if until.tzinfo else until.replace(tzinfo=UTC)
             seconds = (aware - now).total_seconds()
         return min(max(seconds, 1.0), _RETRY_AFTER_MOST_SECONDS)
-
-
-def is_public(text: str) -> bool:
-    """Tell whether an IP address is one of the open internet, and of nothing nearer."""
-    address: IPv4Address | IPv6Address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if not address.is_global or address.is_multicast:
-        return False
-    return not any(address in network for network in _TRANSLATED)
 
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from starlette.responses import Response
 
 from auth.principal import Scope
-from gateway.webhook_client import UnfitUrl, WebhookClient, is_public
+from gateway.webhook_client import UnfitUrl, WebhookClient
 from sessions.ids import SessionId
 from tests.api.server import Server, issued
 from tests.gateway.hooks import QUICK, gets, hooked, logged, made, seen
@@ -133,7 +133,7 @@ async def test_what_is_refused_for_the_whole_schedule_is_parked_and_redelivered(
 
     receiver.judge = lambda _: None
     answer = await server.call("POST", f"/webhooks/{webhook['id']}/redeliver")
-    assert answer.json() == {"delivered": 1, "stillParked": 0}
+    assert answer.json() == {"delivered": 1, "lost": 0, "stillParked": 0}
     assert receiver.taken()[-1]["id"] == poison[0]
 
 
@@ -255,18 +255,3 @@ async def test_loopback_is_refused_unless_it_is_allowed(tmp_path: Path, receiver
 async def test_an_unfit_url_is_refused(url: str) -> None:
     with pytest.raises(UnfitUrl):
         WebhookClient().check(url)
-
-
-@pytest.mark.parametrize(
-    ("address", "public"),
-    [
-        ("93.184.215.14", True), ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
-        ("127.0.0.1", False), ("10.0.0.1", False), ("169.254.169.254", False),
-        ("100.64.0.1", False), ("224.0.0.1", False), ("0.0.0.7", False), ("::1", False),
-        ("::ffff:127.0.0.1", False), ("::ffff:8.8.8.8", True), ("64:ff9b::7f00:1", False),
-        ("2002:7f00:1::", False), ("2001:0:1::", False), ("fe80::1%eth0", False),
-        ("ff02::1", False), ("::7f00:1", False), ("64:ff9b:1::1", False),
-    ],
-)  # fmt: skip
-def test_only_addresses_of_the_open_internet_are_public(address: str, public: bool) -> None:
-    assert is_public(address) is public
