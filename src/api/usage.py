@@ -60,8 +60,14 @@ async def list_(call: Call[Nothing, ListUsage]) -> Response:
     return json_response(await call.manager.usage(call.tenant, query))
 
 
+class UsageOperation(Operation):
+    """Back ends that are billed for what they use have a key instead of tokens."""
+
+    takes_api_key = True
+
+
 OPERATIONS = (
-    Operation(
+    UsageOperation(
         "GET",
         "/usage",
         "listUsage",

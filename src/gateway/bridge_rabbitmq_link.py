@@ -65,7 +65,7 @@ class Link:
                 await self._hold()
                 self._down("the connection was lost")
             except BROKEN as error:
-                self._down(f"{type(error).__name__}: {error}"[:300])
+                self._down(said(error))
             except Exception as error:
                 logger.exception("RabbitMQ's client failed unexpectedly")
                 self._down(type(error).__name__)
@@ -92,6 +92,15 @@ class Link:
         finally:
             with contextlib.suppress(*BROKEN):
                 await settled(connection.close(), seconds=_CLOSE_SECONDS)
+
+
+def said(error: BaseException) -> str:
+    """Return what the library raised in words for an operator."""
+    text = f"{type(error).__name__}: {error}"
+    if "Connection.OpenOk" in text and "Connection.Close" in text:
+        # The broker closes instead of opening: the library shows the frames, not the reason.
+        return "the broker does not open the virtual host: it is not there, or not for this user"
+    return text[:300]
 
 
 async def settled(work: Coroutine[Any, Any, T], *, seconds: float) -> T:

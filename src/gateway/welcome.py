@@ -1,5 +1,6 @@
 """What a user reads when the server is ready: where it is, and the exact next commands."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from auth.jwks import is_loopback
 from auth.principal import Scope
 from auth.tokens import TokenIssuer
-from gateway.settings import Settings
+from gateway.settings import Settings, variables
 
 LOCAL_SUBJECT = "admin"
 """Subject, and so tenant, of the tokens that this machine's own commands use."""
@@ -19,7 +20,7 @@ TOKEN_LIFETIME = timedelta(hours=24)
 
 
 def welcome(settings: Settings, issuer: TokenIssuer | None, address: str) -> str:
-    """Return plain text: URLs, a token when only this machine can connect, and the next commands.
+    """Return plain text: URLs, a token when only this machine's user reads it, the next commands.
 
     `address` is the URL that the server listens on, with the real port.
     """
@@ -40,17 +41,41 @@ def _token(settings: Settings, issuer: TokenIssuer | None, address: str) -> str:
             f"Tokens are signed elsewhere ({settings.jwt_algorithm}): "
             "TOKEN below is one from your identity provider."
         )
-    if not is_loopback(urlsplit(address).hostname or ""):
-        return (
-            "No token is printed, because other machines can reach this server and logs are read "
-            f"by many. Make one:\n  {_token_command(settings)}"
-        )
+    if reason := _why_others_could_read(settings, address):
+        return f"No token is printed, because {reason}. Make one:\n  {_token_command(settings)}"
     token = issuer.issue(subject=LOCAL_SUBJECT, scopes=[Scope.ADMIN], lifetime=TOKEN_LIFETIME)
     hours = TOKEN_LIFETIME.total_seconds() / 3600
     return (
         f"Token of the tenant {LOCAL_SUBJECT}, valid for {hours:.0f} hours "
         f"(shown because only this machine can connect):\n  {token}"
     )
+
+
+def _why_others_could_read(settings: Settings, address: str) -> str | None:
+    """Return why what is printed may be read by others than who may use it; None: it is not."""
+    if not is_loopback(urlsplit(address).hostname or ""):
+        return "other machines can reach this server and logs are read by many"
+    origins = [origin for origin in settings.allowed_origins if not _is_of_this_machine(origin)]
+    if origins or settings.origin("forwarded_allow_ips") != "default":
+        name = "allowed_origins" if origins else "forwarded_allow_ips"
+        return f"{variables(name)[0]} lets others in and logs are read by many"
+    if os.environ.get("JOURNAL_STREAM") in _streams():
+        return "the journal keeps what is printed"
+    return None
+
+
+def _is_of_this_machine(origin: str) -> bool:
+    return is_loopback(urlsplit(origin).hostname or "")
+
+
+def _streams() -> set[str]:
+    """Return what is written to, in the way in which systemd names the journal's end."""
+    ends = set()
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            ends.add(f"{status.st_dev}:{status.st_ino}")
+    return ends
 
 
 def _next_steps(settings: Settings, issuer: TokenIssuer | None, url: str) -> str:

@@ -252,6 +252,7 @@ async def test_the_key_opens_its_own_paths_and_no_others(server: Server) -> None
     client = "/api/admin/dashboard/clients/6/qr-code"
     for headers in (KEY, {"Authorization": f"Bearer {API_KEY}"}):
         assert (await keyed(server, "GET", "/status/chatbot_42", headers=headers)).is_success
+        assert (await keyed(server, "GET", "/usage", headers=headers)).is_success
         # No such number: but who asks was let in.
         assert (await keyed(server, "GET", client, headers=headers)).status_code == 404
         for method, path in (

@@ -1,6 +1,7 @@
 """What the server prints when it is ready: a token only where nobody else can connect."""
 
 import asyncio
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -44,6 +45,38 @@ def test_beyond_this_machine_it_shows_none_and_says_why(address: str) -> None:
     assert tokens(text) == []
     assert "No token is printed, because" in text
     assert "token --sub admin --scope admin" in text
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"allowed_origins": "https://app.example"},
+        {"allowed_origins": "http://localhost:5173,*"},
+        {"forwarded_allow_ips": "10.0.0.1"},
+    ],
+)
+def test_behind_a_proxy_it_shows_none_and_says_why(chosen: dict[str, str]) -> None:
+    text = welcome(settings(**chosen), ISSUER, "http://127.0.0.1:3000")
+    assert tokens(text) == []
+    assert f"because WAGATE_{next(iter(chosen)).upper()} lets others in" in text
+
+
+def test_for_a_frontend_on_this_machine_it_shows_one() -> None:
+    text = welcome(
+        settings(allowed_origins="http://localhost:5173"), ISSUER, "http://127.0.0.1:3000"
+    )
+    assert len(tokens(text)) == 1
+
+
+def test_where_the_journal_keeps_it_none_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "journal").open("w") as journal:
+        status = os.fstat(journal.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        assert len(tokens(welcome(settings(), ISSUER, "http://127.0.0.1:3000"))) == 1
+        monkeypatch.setattr(os, "fstat", lambda _: status)
+        assert tokens(welcome(settings(), ISSUER, "http://127.0.0.1:3000")) == []
 
 
 def test_with_keys_of_others_it_offers_none() -> None:
