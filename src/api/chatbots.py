@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from api.session_search import foremost, matching
+from api.session_search import find_first
 from sessions.errors import SessionExists
 from sessions.ids import SessionName, TenantId, is_session_name
 from sessions.manager import SessionManager
-from sessions.session import NewSession, Session, SessionChanges, SessionQuery
+from sessions.session import MetadataMatch, NewSession, Session, SessionChanges, SessionQuery
 
 MEMBER = "chatbotId"
 """Of a session's metadata."""
@@ -47,9 +47,12 @@ async def find(
     def is_it(session: Session) -> bool:
         return chatbot_of(session.session_id, session.metadata) == chatbot_id
 
-    named = SessionQuery(name_prefix=session_name(chatbot_id), only=only)
-    found = await matching(manager, tenant, named, is_it)
-    return foremost(found or await matching(manager, tenant, SessionQuery(only=only), is_it))
+    noted = MetadataMatch(member=MEMBER, values=frozenset({chatbot_id}))
+    queries = (
+        SessionQuery(name_prefix=session_name(chatbot_id), only=only),
+        SessionQuery(metadata=noted, only=only),
+    )
+    return await find_first(manager, tenant, queries, is_it)
 
 
 async def begin(

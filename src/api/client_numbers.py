@@ -5,22 +5,25 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from api.session_search import foremost, matching
+from api.session_search import find_first
 from sessions.errors import SessionExists
 from sessions.ids import SessionName, TenantId
 from sessions.manager import SessionManager
 from sessions.messages import phone_digits
-from sessions.session import NewSession, Session, SessionQuery
+from sessions.session import MetadataMatch, NewSession, Session, SessionQuery
 
-_NAME = re.compile(r"session_([0-9]{1,18})_(.+)")
+MEMBER = "numberId"
+"""Of a session's metadata."""
+_MOST_DIGITS = 18
+_NAME = re.compile(rf"session_([0-9]{{1,{_MOST_DIGITS}}})_(.+)")
 
 
 def number_of(name: str, metadata: Mapping[str, Any] | None = None) -> int | None:
     """Return the back end's number of a session: from its name, else from `numberId`."""
     if named := _NAME.fullmatch(name):
         return int(named[1])
-    given = (metadata or {}).get("numberId")
-    if isinstance(given, str) and re.fullmatch(r"[0-9]{1,18}", given):
+    given = (metadata or {}).get(MEMBER)
+    if isinstance(given, str) and re.fullmatch(rf"[0-9]{{1,{_MOST_DIGITS}}}", given):
         return int(given)
     return given if isinstance(given, int) and not isinstance(given, bool) else None
 
@@ -47,15 +50,21 @@ async def find(
     def is_it(session: Session) -> bool:
         return number_of(session.session_id, session.metadata) == number
 
-    named = SessionQuery(name_prefix=f"session_{number}_", only=only)
-    found = await matching(manager, tenant, named, is_it)
-    return foremost(found or await matching(manager, tenant, SessionQuery(only=only), is_it))
+    # `number_of` takes leading zeros for nothing.
+    texts = frozenset(str(number).zfill(digits) for digits in range(1, _MOST_DIGITS + 1))
+    noted = MetadataMatch(member=MEMBER, values=texts)
+    queries = (
+        SessionQuery(name_prefix=f"session_{number}_", only=only),
+        SessionQuery(metadata=noted, only=only),
+        SessionQuery(name_prefix="session_0", only=only),
+    )
+    return await find_first(manager, tenant, queries, is_it)
 
 
 async def validate(manager: SessionManager, tenant: TenantId, number: int, phone: str) -> Session:
     """Create the session of a number and a phone unless it is there, and activate it."""
     name = session_name(number, phone)
-    new = NewSession(session_id=name, phone_number=phone, metadata={"numberId": number})
+    new = NewSession(session_id=name, phone_number=phone, metadata={MEMBER: number})
     # The same request again, or the number's next validation.
     with contextlib.suppress(SessionExists):
         await manager.create(tenant, new)

@@ -6,26 +6,23 @@ from sessions.ids import TenantId
 from sessions.manager import SessionManager
 from sessions.session import Session, SessionQuery
 
-_PAGE = 200
+_MOST = 100_000
 
 
-async def matching(
+async def find_first(
     manager: SessionManager,
     tenant: TenantId,
-    query: SessionQuery,
+    queries: tuple[SessionQuery, ...],
     fits: Callable[[Session], bool],
-) -> list[Session]:
-    """Return every session of a query that fits, oldest first, whatever its limit and offset."""
-    found: list[Session] = []
-    for offset in range(0, 1_000_000, _PAGE):
-        slice_ = {"limit": _PAGE, "offset": offset}
-        page = await manager.list(tenant, query.model_copy(update=slice_))
-        found += filter(fits, page.items)
-        if offset + _PAGE >= page.total:
-            break
-    return found
+) -> Session | None:
+    """Return the session that counts of the first query that finds any which fit.
 
-
-def foremost(found: list[Session]) -> Session | None:
-    """Return the session that counts of several: the active one, else the newest."""
-    return max(found, key=lambda session: (session.is_active, session.created_at), default=None)
+    Of several, the active one counts, else the newest. Each query should find few: it is read
+    whole, since of slices one that follows a deletion would begin too late.
+    """
+    for query in queries:
+        everything = query.model_copy(update={"limit": _MOST, "offset": 0})
+        found = filter(fits, (await manager.list(tenant, everything)).items)
+        if counts := max(found, key=lambda one: (one.is_active, one.created_at), default=None):
+            return counts
+    return None

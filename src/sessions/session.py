@@ -51,12 +51,23 @@ class SessionChanges(WireModel):
     metadata: dict[str, Any] | None = None
 
 
+class MetadataMatch(WireModel):
+    """That a member of a session's metadata is one of these, written as text."""
+
+    member: str
+    values: frozenset[str]
+
+
 class SessionQuery(WireModel):
-    """Which sessions to list; `only` (ids or names) narrows to what a token may see."""
+    """Which sessions to list; `only` (ids or names) narrows to what a token may see.
+
+    What `metadata` finds is to be looked at again: it may be more than was meant, never less.
+    """
 
     status: Status | None = None
     is_active: bool | None = None
     name_prefix: str | None = None
+    metadata: MetadataMatch | None = None
     only: frozenset[str] | None = None
     limit: int = 50
     offset: int = 0

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import delete, func, or_, update
+from sqlalchemy import ColumnElement, Text, case, cast, delete, func, or_, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -21,7 +21,14 @@ from sessions.ids import (
     new_uuid,
 )
 from sessions.models import SessionRow
-from sessions.session import NewSession, Session, SessionChanges, SessionPage, SessionQuery
+from sessions.session import (
+    MetadataMatch,
+    NewSession,
+    Session,
+    SessionChanges,
+    SessionPage,
+    SessionQuery,
+)
 from sessions.status import NEEDS_USER, REASONS, Status, action_for, check_transition
 from sessions.store import Unit
 
@@ -114,13 +121,15 @@ async def load(db: AsyncSession, session: SessionId) -> SessionRow:
 
 async def page(db: AsyncSession, tenant: TenantId, query: SessionQuery) -> SessionPage:
     """Return a slice of a tenant's sessions, oldest first, and how many there are in all."""
-    wanted = [col(SessionRow.tenant) == tenant]
+    wanted: list[ColumnElement[bool]] = [col(SessionRow.tenant) == tenant]
     if query.status is not None:
         wanted.append(col(SessionRow.status) == query.status)
     if query.is_active is not None:
         wanted.append(col(SessionRow.is_active) == query.is_active)
     if query.name_prefix is not None:
         wanted.append(col(SessionRow.name).startswith(query.name_prefix, autoescape=True))
+    if query.metadata is not None:
+        wanted.append(_matches(query.metadata))
     if query.only is not None:
         names = sorted(query.only)
         wanted.append(or_(col(SessionRow.id).in_(names), col(SessionRow.name).in_(names)))
@@ -138,6 +147,15 @@ async def page(db: AsyncSession, tenant: TenantId, query: SessionQuery) -> Sessi
         limit=query.limit,
         offset=query.offset,
     )
+
+
+def _matches(match: MetadataMatch) -> ColumnElement[bool]:
+    extra = col(SessionRow.extra)
+    # A number is text to PostgreSQL already, and to SQLite only when it is cast.
+    value = cast(extra[match.member].as_string(), Text)
+    # PostgreSQL reads no member of a document that has this character anywhere, but raises.
+    unreadable = cast(extra, Text).contains("\\u0000", autoescape=True)
+    return case((unreadable, true()), else_=value.in_(sorted(match.values)))
 
 
 async def to_restore(db: AsyncSession) -> list[SessionRow]:
@@ -186,6 +204,9 @@ async def change_status(
         Fenced, SessionNotFound: as `event_log.append`.
     """
     row = await load(unit.db, session)
+    if epoch is not None and row.epoch != epoch:
+        # Before the table is asked: what another owner has made of it is no fault of this one.
+        raise event_log.Fenced(session)
     previous = Status(row.status)
     if (previous, row.reason, row.detail) == (status, reason, detail):
         return row
