@@ -31,7 +31,8 @@ _AT_ONCE = 8
 _POLL_SECONDS = 1.0
 _POLL_MOST_SECONDS = 15.0
 _LOOK_SHARE = 10
-"""A busy line may look for news for a tenth of its time."""
+"""A busy line may look for news for a tenth of its time, and is deaf for at most a second."""
+_LOOK_PAUSE_SECONDS = 1.0
 _UNEXPECTED_MOST = 20
 _STORAGE_SECONDS = 2.0
 _LAST_ADVANCE_SECONDS = 2.0
@@ -116,7 +117,8 @@ class Drain:
                 )
         except StorageUnavailable:
             return False
-        self._no_look_before = now + _LOOK_SHARE * (self._clock.monotonic() - now)
+        looked_seconds = self._clock.monotonic() - now
+        self._no_look_before = now + min(_LOOK_SHARE * looked_seconds, _LOOK_PAUSE_SECONDS)
         for behind in waiting:
             self._busy.add(behind.session)
             turns.create_task(self._turn(behind))

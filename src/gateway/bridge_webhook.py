@@ -71,12 +71,12 @@ class WebhookBridge:
         self._pauses_seconds = pauses_seconds
         self._schedule = Schedule(retries)
         self._failures_in_a_row = self._schedule.failures_before
+        self._taken_by_hand: set[str] = set()
 
     def change(self, endpoint: Endpoint) -> None:
         """Go on with an endpoint as somebody has changed it, at once."""
         self.endpoint = endpoint
-        self._schedule.hurry()
-        self._nudge(self.name)
+        self.hurry()
 
     def wants(self, type_: str) -> bool:
         """Tell whether the endpoint's filter lets a type pass; a gap is told to all."""
@@ -88,6 +88,9 @@ class WebhookBridge:
         """Post, and return when the receiver has answered with 2xx."""
         if not self.endpoint.enabled:
             raise self._disabled()
+        if event.id in self._taken_by_hand:
+            self._taken_by_hand.discard(event.id)
+            return
         rest_seconds = self._schedule.waits_seconds(event.session, event.seq or 0, self._now_ms())
         if rest_seconds is not None:
             raise TemporaryFailure("It was refused before.", retry_seconds=rest_seconds)
@@ -101,8 +104,7 @@ class WebhookBridge:
         was_out, self._failures_in_a_row = self._failures_in_a_row >= _OUTAGE_FAILURES, 0
         # After one failure alone it may be one event that is refused: its pauses are not cut short.
         if was_out:
-            self._schedule.hurry()
-            self._nudge(self.name)
+            self.hurry()
 
     async def show(self, event: SessionEvent) -> None:
         """Post a transient event, once."""
@@ -124,8 +126,23 @@ class WebhookBridge:
         return outcome
 
     async def again(self, event: SessionEvent) -> Outcome:
-        """Post an event once more because somebody asks for it."""
-        return await self.post(event.id, event.type, _body(event), event)
+        """Post an event once more because somebody asks for it; taken, it holds up no others."""
+        attempt, outcome = await self._send(event.id, event.type, _body(event), event)
+        session, seq = event.session, event.seq or 0
+        waits = outcome.taken and self._schedule.failures(session, seq) > 0
+        over = Retry(session, seq) if waits else None
+        await self._keep(attempt, outcome, over)
+        if over is not None:
+            self._schedule.note(over)
+            self._taken_by_hand.add(event.id)
+        if outcome.taken:
+            self.hurry()
+        return outcome
+
+    def hurry(self) -> None:
+        """Try at once what waits to be tried again."""
+        self._schedule.hurry()
+        self._nudge(self.name)
 
     async def _try(self, event: SessionEvent) -> TemporaryFailure | PermanentFailure | None:
         """Post an event as the schedule says; return how that failed, None when it was taken."""
@@ -143,7 +160,7 @@ class WebhookBridge:
         headers = signed_headers(
             id_, body, at_seconds=int(now.timestamp()), secrets=endpoint.signing(to_ms(now))
         )
-        outcome = await self._client.post(endpoint.url, body, headers)
+        outcome = await self._client.post(endpoint.url, body, headers, asker=endpoint.tenant)
         attempt = AttemptRow(
             webhook=endpoint.id,
             event_id=id_,

@@ -177,9 +177,11 @@ class Webhooks:
         return await post_again(bridge, self._store, self._clock, event_id)
 
     async def redeliver(self, tenant: TenantId, id_: str) -> Redelivery:
-        """Hand parked events over again."""
-        await self._endpoint(tenant, id_)
-        return await self._pump.redeliver(bridge_name(id_))
+        """Hand parked events over again, and try at once what waits to be tried again."""
+        bridge = await self._bridge(tenant, id_)
+        done = await self._pump.redeliver(bridge.name)
+        bridge.hurry()
+        return done
 
     def _add(self, endpoint: Endpoint, retries: Sequence[Retry] = ()) -> None:
         bridge = self._bridges[endpoint.id] = WebhookBridge(

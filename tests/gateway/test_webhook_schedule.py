@@ -188,3 +188,40 @@ async def test_one_event_is_delivered_again_by_its_id(tmp_path: Path, receiver: 
         ):
             one = f"/webhooks/{webhook_id}/events/{event_id}/redeliver"
             problem(await server.call("POST", one, token=token), 404, "event_not_found")
+
+
+async def test_the_event_that_holds_up_others_is_delivered_by_hand_and_they_follow(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.judge = refuse_messages
+    async with hooked(tmp_path, pauses_seconds=(3600,) * 9) as server:
+        webhook = await made(server, receiver.url, events=["session:message"])
+        session = await server.connected()
+        server.house.engine.burst(SessionId(session["id"]), 3)
+        first = (await recorded(server, webhook, 1))[0]["eventId"]
+        receiver.judge = lambda _: None
+
+        path = f"/webhooks/{webhook['id']}/events/{first}/redeliver"
+        assert (await server.call("POST", path)).json()["status"] == 200
+
+        taken = await gets(receiver, 3, "session:message")
+        texts = [event["message"]["message"] for event in taken]
+        assert texts == ["message 1", "message 2", "message 3"]
+        # The first was refused once, and not posted again after it was taken by hand.
+        assert [event["id"] for event in tried(receiver)].count(first) == 2
+
+
+async def test_asking_for_what_was_given_up_lets_the_rest_go_on_at_once(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.judge = refuse_messages
+    async with hooked(tmp_path, pauses_seconds=(3600,) * 9) as server:
+        webhook = await made(server, receiver.url, events=["session:message"])
+        session = await server.connected()
+        server.house.engine.burst(SessionId(session["id"]), 2)
+        await recorded(server, webhook, 1)
+        receiver.judge = lambda _: None
+
+        answer = await server.call("POST", f"/webhooks/{webhook['id']}/redeliver")
+        assert answer.json() == {"delivered": 0, "lost": 0, "stillParked": 0}
+        await gets(receiver, 2, "session:message")
