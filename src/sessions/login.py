@@ -113,13 +113,17 @@ class Login:
         self._code = None
 
     async def withdraw(self) -> None:
-        """Take the code off the screens."""
+        """Take the code off the screens; if it can't be, it expires by itself."""
         if self._shown is None:
             return
         self._shown = None
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_WITHDRAW_SECONDS):
                 await self._services.qr_codes.remove(self._recorder.session)
+        except TimeoutError:
+            return
+        except Exception:
+            logger.exception("code not withdrawn", extra={"session": self._recorder.session})
 
     async def _publish(self, type_: EventType, data: dict[str, Any]) -> None:
         """Send an event that is worth something only now."""

@@ -23,7 +23,7 @@ from sessions.signals import (
     Receipt,
     Signal,
 )
-from sessions.status import NEEDS_USER, REASONS, Status, UserAction, action_for
+from sessions.status import NEEDS_USER, REASONS, TRANSITIONS, Status, UserAction, action_for
 from sessions.store import Unit
 
 _EARLY_RECEIPTS = 1_000
@@ -40,6 +40,7 @@ class Recorder:
         self.session = session
         self.name = name
         self.epoch = 0
+        """Which of the session's owners this is; 0 while it is none."""
         self._account: str | None = None
         self.comebacks = 0
         """How often the line was recorded as up: a loss from before the last of them is over."""
@@ -51,13 +52,16 @@ class Recorder:
 
         What an earlier owner left in flight becomes `unknown`.
         """
-        self.epoch = await claim(unit, self.session)
-        await outbox.own_up(unit, self.session, epoch=self.epoch)
+        self.epoch = 0
+        epoch = await claim(unit, self.session)
+        await outbox.own_up(unit, self.session, epoch=epoch)
         row = await load(unit.db, self.session)
         self._account = row.jid
         if row.status in NEEDS_USER:
             # The pause that WhatsApp had asked for is over.
-            await self._change(unit, Status.CONNECTING, "activating")
+            await change_status(unit, self.session, Status.CONNECTING, "activating", epoch=epoch)
+        # Only now: a claim that failed is rolled back, and would look like another owner's.
+        self.epoch = epoch
         return self._account is not None
 
     async def record(self, unit: Unit, signals: Sequence[Signal]) -> None:
@@ -103,6 +107,8 @@ class Recorder:
         """
         if comebacks != self.comebacks:
             return
+        if (await load(unit.db, self.session)).status == Status.QR_READY:
+            return  # Nothing was up: what it shows is a code.
         await self._disconnected(unit, loss.reason, REASONS[loss.reason].message, again=True)
         await self._change(unit, Status.RECONNECTING, loss.reason)
 
@@ -153,6 +159,18 @@ class Recorder:
             said = f"515: {ending.message}" if ending.error_code == 515 else ending.message
             action = action_for(_status_of(ending, row), ending.reason)
             await self.error(unit, ending.error_code, said, action=action)
+
+    async def show(self, unit: Unit, ending: Ending) -> None:
+        """Show how a connection ended, where more could not be written; the next claim makes up."""
+        row = await load(unit.db, self.session)
+        await change_status(
+            unit,
+            self.session,
+            _status_of(ending, row),
+            ending.reason,
+            detail=ending.detail,
+            epoch=self.epoch or None,
+        )
 
     async def _undecryptable(self, unit: Unit, signal: MessageUndecryptable) -> None:
         """Say once that a message is there which can't be read; it may still come, readable."""
@@ -219,8 +237,12 @@ class Recorder:
 
     async def _qr_ready(self, unit: Unit) -> None:
         row = await load(unit.db, self.session)
-        if row.status != Status.QR_READY:
-            await self._change(unit, Status.QR_READY, "scan_qr")
+        if row.status == Status.QR_READY:
+            return
+        # Whoever has to scan is linked no more, however the credentials were lost.
+        row.jid = row.lid = row.push_name = self._account = None
+        await unit.db.flush()
+        await self._change(unit, Status.QR_READY, "scan_qr")
 
     async def _disconnected(self, unit: Unit, reason: str, message: str, *, again: bool) -> None:
         row = await load(unit.db, self.session)
@@ -247,4 +269,6 @@ def _lid_jid(lid: str | None) -> str | None:
 def _status_of(ending: Ending, row: SessionRow) -> Status:
     if ending.status is not None:
         return ending.status
-    return Status.CONNECTING if row.jid is None else Status.RECONNECTING
+    # Only what was up can come up again; the rest begins anew.
+    is_back = row.jid is not None and Status.RECONNECTING in TRANSITIONS[Status(row.status)]
+    return Status.RECONNECTING if is_back else Status.CONNECTING

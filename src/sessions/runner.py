@@ -95,7 +95,10 @@ class SessionRunner:
             raise
 
     async def run(self) -> None:
-        """Keep the session connected until a person is needed, another owner came, or cancelled."""
+        """Keep the session connected until a person is needed, another owner came, or cancelled.
+
+        Nothing else leaves it: a fault of one session must not end the process that drives all.
+        """
         try:
             while True:
                 pause_seconds = await self._once()
@@ -125,13 +128,24 @@ class SessionRunner:
         return await self._conclude_fault()
 
     async def _conclude_fault(self) -> float | None:
-        """Show that the gateway itself failed, instead of what was true before."""
+        """Show that the gateway itself failed instead of what was true before, or try again."""
+        recorder = self._recorder
         ending = self._retries.judge(endings.gateway_fault(), lasted_seconds=0)
-        try:
-            await self._persist(lambda unit: self._recorder.conclude(unit, ending))
-        except StorageUnavailable:
-            return self._retries.back_off_seconds()
-        return self._retries.pause_seconds(ending, self._services.clock.now())
+        for write in (recorder.conclude, recorder.show) if recorder.epoch else (recorder.show,):
+            try:
+                await self._persist(partial(write, ending=ending))
+            except StorageUnavailable:
+                break
+            except (Fenced, SessionNotFound):
+                raise
+            except Exception:
+                logger.exception("fault not recorded", extra={"session": recorder.session})
+                self._services.metrics.background_faults.inc()
+            else:
+                self.is_over = ending.is_last
+                return self._retries.pause_seconds(ending, self._services.clock.now())
+        self.is_over = False
+        return self._retries.back_off_seconds()
 
     async def _connect(self) -> Signal | None:
         """Open a connection and serve it; return its final signal, None if none could be opened."""
@@ -265,6 +279,9 @@ class SessionRunner:
             await self._services.engine.forget(self._recorder.session)
         except EngineUnavailable:
             logger.warning("credentials not removed", extra={"session": self._recorder.session})
+        except Exception:
+            logger.exception("credentials not removed", extra={"session": self._recorder.session})
+            self._services.metrics.background_faults.inc()
 
     async def _persist(self, work: Work[T]) -> T:
         """Write, waiting for a database that is away: meanwhile WhatsApp is held back.

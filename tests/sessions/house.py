@@ -51,6 +51,11 @@ class House:
     bus: MemoryBus
     store: Store
     database: Database
+    registry: CollectorRegistry
+
+    async def faults(self) -> int:
+        """Return how many unforeseen errors the sessions' tasks have met."""
+        return int(self.registry.get_sample_value("wagate_background_faults_total") or 0)
 
     async def session(self, name: str = "one") -> Session:
         """Create a session."""
@@ -150,8 +155,8 @@ async def running_house(
     """Run the domain on this directory until the block is left; left in order."""
     location = await asyncio.to_thread(prepared, directory) if url is None else url
     database, engine = await asyncio.to_thread(built, location, directory, qr_lifetimes_seconds)
-    bus, clock = MemoryBus(), SystemClock()
-    metrics = Metrics(CollectorRegistry())
+    bus, clock, registry = MemoryBus(), SystemClock(), CollectorRegistry()
+    metrics = Metrics(registry)
     store = Store(database, bus=bus, clock=clock, metrics=metrics)
     services = Services(
         store=store,
@@ -166,7 +171,7 @@ async def running_house(
     manager = SessionManager(services)
     tasks = [asyncio.create_task(work()) for work in (store.run, engine.run, manager.run)]
     try:
-        yield House(manager, engine, bus, store, database)
+        yield House(manager, engine, bus, store, database, registry)
         await manager.drain()
     finally:
         for task in reversed(tasks):
