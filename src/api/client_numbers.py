@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.session_search import find_first
-from sessions.errors import SessionExists
+from sessions.errors import SessionExists, SessionNotFound
 from sessions.ids import SessionName, TenantId
 from sessions.manager import SessionManager
 from sessions.messages import phone_digits
@@ -40,11 +40,17 @@ def session_name(number: int, phone: str) -> SessionName:
 
 
 async def find(
-    manager: SessionManager, tenant: TenantId, number: int, *, only: frozenset[str] | None = None
+    manager: SessionManager,
+    tenant: TenantId,
+    number: int,
+    *,
+    only: frozenset[str] | None = None,
+    to_send: bool = False,
 ) -> Session | None:
     """Return the session of a number, None if there is none.
 
-    Of several, as after a change of phone, the active one counts, else the newest.
+    Of several, as after a change of phone, the active one counts, else the newest; `to_send`, one
+    that is connected before them.
     """
 
     def is_it(session: Session) -> bool:
@@ -58,12 +64,27 @@ async def find(
         SessionQuery(metadata=noted, only=only),
         SessionQuery(name_prefix="session_0", only=only),
     )
-    return await find_first(manager, tenant, queries, is_it)
+    return await find_first(manager, tenant, queries, is_it, to_send=to_send)
+
+
+async def known_name(
+    manager: SessionManager, tenant: TenantId, number: int, phone: str
+) -> SessionName:
+    """Return what the session of a number and a phone is called, or will be.
+
+    The same phone, once with `+` and once without, is no other phone.
+    """
+    name = session_name(number, phone)
+    other = session_name(number, phone[1:] if phone.startswith("+") else f"+{phone}")
+    for spelling in (name, other):
+        with contextlib.suppress(SessionNotFound):
+            return (await manager.get(tenant, spelling)).session_id
+    return name
 
 
 async def validate(manager: SessionManager, tenant: TenantId, number: int, phone: str) -> Session:
     """Create the session of a number and a phone unless it is there, and activate it."""
-    name = session_name(number, phone)
+    name = await known_name(manager, tenant, number, phone)
     new = NewSession(session_id=name, phone_number=phone, metadata={MEMBER: number})
     # The same request again, or the number's next validation.
     with contextlib.suppress(SessionExists):

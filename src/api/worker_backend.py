@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
 from api.back_end_operation import ALREADY_CONNECTED, NO_STORE, BackEndOperation
-from api.client_numbers import dialled, find, session_name, validate
+from api.client_numbers import dialled, find, known_name, validate
 from api.operations import Answer, Call, json_response
 from api.rendering import data_url
 from api.requests import IDEMPOTENCY_KEY, read_idempotency_key
@@ -25,6 +25,7 @@ from sessions.errors import (
     SessionNotFound,
     Unavailable,
 )
+from sessions.ids import SessionName
 from sessions.messages import OutgoingText
 from sessions.session import Session
 from sessions.status import Status
@@ -106,8 +107,10 @@ async def validate_number(call: Call[ValidateNumber, OfWorker]) -> Response:
     number, given = _number(call), call.body.phone_number
     phone = given and dialled(given)
     known = await _known(call, number)
-    if phone is not None and (known is None or known.session_id != session_name(number, phone)):
-        return _outcome(number, await _validated(call, number, phone))
+    if phone is not None:
+        name = await known_name(call.manager, call.tenant, number, phone)
+        if known is None or known.session_id != name:
+            return _outcome(number, await _validated(call, number, phone, name))
     if known is None:
         raise SessionNotFound("This number has no session yet. Give its phoneNumber in the body.")
     return _outcome(number, await call.manager.activate(call.tenant, known.id))
@@ -143,7 +146,8 @@ async def regenerate(call: Call[Nothing, NoQuery]) -> Response:
 async def send(call: Call[SendToRecipient, NoQuery]) -> Response:
     """Keep a text to be sent from a number, in order."""
     key, body = read_idempotency_key(call.request), call.body
-    session = await _known(call, int(body.whatsapp_number_id))
+    number, only = int(body.whatsapp_number_id), call.principal.sessions
+    session = await find(call.manager, call.tenant, number, only=only, to_send=True)
     if session is None:
         raise SessionNotFound(_NO_SESSION)
     text = OutgoingText(to=body.recipient_number, text=body.content)
@@ -157,7 +161,7 @@ _NO_SESSION = "This number has no session. Validate it first."
 def _number(call: Call[Any, Any]) -> int:
     text: str = call.request.path_params["numberId"]
     if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise SessionNotFound(_NO_SESSION)
+        raise SessionNotFound("A number's id is up to 18 digits, such as 6.")
     return int(text)
 
 
@@ -172,8 +176,7 @@ async def _session(call: Call[Any, Any]) -> Session:
     return session
 
 
-async def _validated(call: Call[Any, Any], number: int, phone: str) -> Session:
-    name = session_name(number, phone)
+async def _validated(call: Call[Any, Any], number: int, phone: str, name: SessionName) -> Session:
     # Else it would make a session that it can never see again.
     if not call.principal.may_access(name):
         message = f"The token is narrowed to other sessions than {name}. Get one that names it."

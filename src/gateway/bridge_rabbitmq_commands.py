@@ -72,7 +72,7 @@ class Commands:
             NotHere: there is no session of that number here.
             SessionsError: it could not be queued.
         """
-        session = await find(self._manager, self._tenant, order.number_id)
+        session = await find(self._manager, self._tenant, order.number_id, to_send=True)
         if session is None:
             raise NotHere
         text = OutgoingText(to=order.recipient, text=order.content)

@@ -153,3 +153,32 @@ async def test_a_narrowed_token_sees_only_its_numbers(server: Server) -> None:
     assert (refused.status_code, refused.json()["success"]) == (403, False)
     assert "WWW-Authenticate" in refused.headers
     assert (await server.call("GET", f"{CLIENT}/qr-code", token=None)).status_code == 401
+
+
+async def test_a_phone_that_is_spelled_otherwise_is_the_same_phone(server: Server) -> None:
+    session = await validated(server)
+    server.house.engine.scan(session, phone=PHONE.lstrip("+"))
+    await server.house.reaches(NAME, Status.CONNECTED)
+
+    for spelling in (PHONE.lstrip("+"), PHONE, f"{PHONE[:4]} {PHONE[4:]}"):
+        again = await server.call("POST", f"{CLIENT}/validate", json={"phoneNumber": spelling})
+        assert (again.json()["sessionId"], again.json()["status"]) == (NAME, "CONNECTED")
+    assert (await server.call("GET", "/whatsapp")).json()["total"] == 1
+
+
+async def test_texts_go_by_the_linked_phone_until_its_successor_is_linked(server: Server) -> None:
+    session = await validated(server)
+    server.house.engine.scan(session, phone=PHONE.lstrip("+"))
+    await server.house.reaches(NAME, Status.CONNECTED)
+    other = (
+        await server.call("POST", f"{CLIENT}/validate", json={"phoneNumber": "+15550002222"})
+    ).json()
+    assert other["sessionId"] != NAME
+    await server.house.reaches(other["sessionId"], Status.QR_READY)
+    assert (await server.call("GET", f"{CLIENT}/qr-code")).json()["phoneNumber"] == "+15550002222"
+
+    text = {"whatsappNumberId": 6, "recipientNumber": "+447700900123", "content": "Hello"}
+    assert (await server.call("POST", "/api/messages/send", json=text)).status_code == 200
+
+    messages = (await server.call("GET", f"/whatsapp/{NAME}/messages")).json()["items"]
+    assert [message["message"] for message in messages] == ["Hello"]
