@@ -6,9 +6,8 @@ proxy of the environment is used, and an answer that drips ends with the same ti
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,6 +17,8 @@ import httpcore
 
 from gateway.certificates import trusted
 from gateway.webhook_addresses import is_public
+from gateway.webhook_lookups import Lookups, asking_for
+from gateway.webhook_sockets import CheckedSockets, Resolve
 
 TOTAL_SECONDS = 15.0
 RESPONSE_BYTES = 1024
@@ -29,10 +30,6 @@ _IDLE_CONNECTIONS = 64
 
 class UnfitUrl(ValueError):
     """The URL can't be posted to; the text says what was expected."""
-
-
-class RefusedAddress(httpcore.ConnectError):
-    """The name leads to an address that is not public."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +69,6 @@ class Outcome:
         return min(max(seconds, 1.0), _RETRY_AFTER_MOST_SECONDS)
 
 
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""Returns every address of a name; raises OSError when it has none."""
-
-
-async def addresses_of(host: str, port: int) -> list[str]:
-    """Ask the machine's resolver."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 class WebhookClient:
     """One pool of connections for every endpoint; a line to an endpoint bounds its own share.
 
@@ -95,19 +81,23 @@ class WebhookClient:
         allow_http: bool = False,
         allow_private: bool = False,
         total_seconds: float = TOTAL_SECONDS,
-        resolve: Resolve = addresses_of,
+        resolve: Resolve | None = None,
         sockets: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._total_seconds = total_seconds
         self._schemes = ("https", "http") if allow_http else ("https",)
         self._allow_private = allow_private
+        self._lookups = Lookups()
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trusted(),
             max_connections=None,
             max_keepalive_connections=_IDLE_CONNECTIONS,
             keepalive_expiry=_IDLE_SECONDS,
-            network_backend=_CheckedBackend(
-                resolve, sockets or httpcore.AnyIOBackend(), allow_private=allow_private
+            network_backend=CheckedSockets(
+                resolve or self._lookups.addresses,
+                sockets or httpcore.AnyIOBackend(),
+                allow_private=allow_private,
+                total_seconds=total_seconds,
             ),
         )
 
@@ -135,13 +125,19 @@ class WebhookClient:
             message = "Give a public address; WAGATE_WEBHOOK_ALLOW_PRIVATE=true lets others pass"
             raise UnfitUrl(message)
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Post JSON and return what came of it; never raises for what the other side does."""
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, asker: str = ""
+    ) -> Outcome:
+        """Post JSON and return what came of it; never raises for what the other side does.
+
+        `asker` is for whom: looking names up has a share for each.
+        """
         started = time.monotonic()
         try:
             self.check(url)
-            async with asyncio.timeout(self._total_seconds):
-                return await self._post(url, body, headers, started)
+            with asking_for(asker):
+                async with asyncio.timeout(self._total_seconds):
+                    return await self._post(url, body, headers, started)
         except TimeoutError:
             error = f"no answer within {self._total_seconds:g} seconds"
         except (
@@ -155,7 +151,8 @@ class WebhookClient:
         return Outcome(_elapsed_ms(started), error=error[:500])
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and look up nothing more."""
+        self._lookups.close()
         await self._pool.aclose()
 
     async def _post(
@@ -188,56 +185,6 @@ class WebhookClient:
             response=content,
             retry_after=fields.get(b"retry-after"),
         )
-
-
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to what it has resolved and checked itself; TLS still asks for the name."""
-
-    def __init__(
-        self, resolve: Resolve, sockets: httpcore.AsyncNetworkBackend, *, allow_private: bool
-    ) -> None:
-        self._resolve = resolve
-        self._sockets = sockets
-        self._allow_private = allow_private
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's own signature
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that answers.
-
-        Raises:
-            httpcore.ConnectError: none does, or one of them is not public.
-        """
-        fault: Exception = httpcore.ConnectError("the name has no address")
-        for address in await self._addresses(host, port):
-            try:
-                return await self._sockets.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                fault = error
-        raise fault
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-        await asyncio.sleep(seconds)
-
-    async def _addresses(self, host: str, port: int) -> list[str]:
-        try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            message = "the name can't be resolved"
-            raise httpcore.ConnectError(message) from error
-        # All of them: one that is ours beside a public one is how a check is walked around.
-        if not self._allow_private and not all(map(is_public, addresses)):
-            message = "the name leads to an address that is not public"
-            raise RefusedAddress(message)
-        return addresses
 
 
 def _is_private_literal(host: str) -> bool:

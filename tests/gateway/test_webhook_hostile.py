@@ -7,15 +7,14 @@ import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
-import httpcore
 import pytest
 from starlette.responses import Response
 
 from gateway.webhook_client import RESPONSE_BYTES, WebhookClient
 from sessions.ids import SessionId
 from tests.gateway.hooks import gets, hooked, made
+from tests.gateway.internet import Internet
 from tests.gateway.receiver import Receiver
 
 PATIENCE_SECONDS = 0.5
@@ -164,21 +163,6 @@ async def test_a_redirect_leads_nowhere(receiver: Receiver) -> None:
         await client.close()
 
 
-class Internet(httpcore.AnyIOBackend):
-    """Sockets of a world in which the public address is the receiver on this machine."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__()
-        self._port = port
-        self.dialled: list[str] = []
-
-    async def connect_tcp(self, host: str, port: int, *more: Any) -> httpcore.AsyncNetworkStream:
-        """Connect to the receiver for the public address, and to what was asked for otherwise."""
-        self.dialled.append(host)
-        target = ("127.0.0.1", self._port) if host == PUBLIC else (host, port)
-        return await super().connect_tcp(*target, *more)
-
-
 async def asked(answers: list[list[str] | OSError], receiver: Receiver) -> list[str | None]:
     """Post once for each of a resolver's answers; return what went wrong with each."""
     receiver.judge = lambda _: Response(headers={"connection": "close"})
@@ -190,7 +174,7 @@ async def asked(answers: list[list[str] | OSError], receiver: Receiver) -> list[
             raise found
         return found
 
-    internet = Internet(receiver.port)
+    internet = Internet({PUBLIC: receiver.port})
     client = WebhookClient(allow_http=True, resolve=resolve, sockets=internet)
     # The name's port is the canary's: whoever went to the private address would be seen there.
     url = f"http://rebinding.example:{receiver.port}/hook"
