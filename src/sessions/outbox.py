@@ -10,7 +10,7 @@ from datetime import timedelta
 import orjson
 from sqlmodel import col, select
 
-from sessions import conversations, event_log, message_table
+from sessions import conversations, event_log, message_table, usage
 from sessions.clock import to_ms
 from sessions.errors import IdempotencyConflict, QueueFull
 from sessions.events import EventType
@@ -162,20 +162,15 @@ async def put_back(unit: Unit, message: str, *, tried: bool) -> None:
 
 async def record_sent(
     unit: Unit, message: str, sent: Sent, *, account: str | None, epoch: int
-) -> bool:
-    """Record WhatsApp's acceptance with its `message:status`; tell whether it is news.
-
-    `account` is whose it came from.
-    """
+) -> None:
+    """Record WhatsApp's acceptance with its `message:status`; `account` is whose it came from."""
     row = await _load(unit, message)
     if row is None:
-        return False
-    is_news = RECEIPT_RANK.get(MessageStatus(row.status), 0) < RECEIPT_RANK[MessageStatus.SENT]
+        return
     row.whatsapp_id, row.sender = sent.whatsapp_id, account or row.sender
     row.timestamp = sent.timestamp_ms
     row.phone, row.lid = row.phone or sent.phone, row.lid or sent.lid
     await move(unit, row, MessageStatus.SENT, epoch=epoch)
-    return is_news
 
 
 async def record_end(
@@ -264,7 +259,11 @@ async def move(
     error: Problem | None = None,
     epoch: int | None,
 ) -> None:
-    """Move a message to a status, with the `message:status` that says so."""
+    """Move a message to a status, with the `message:status` that says so.
+
+    Where it turns out that it went out, whoever says so, it counts as used.
+    """
+    is_out = not _went_out(row.status) and _went_out(status)
     message_table.record_status(unit, row, status, error)
     data: dict[str, object] = {
         "messageId": row.id,
@@ -275,3 +274,8 @@ async def move(
         data["error"] = error.model_dump(by_alias=True)
     session = SessionId(row.session)
     await event_log.append(unit, session, EventType.MESSAGE_STATUS, data, epoch=epoch)
+    await usage.count(unit, session, sent=int(is_out))
+
+
+def _went_out(status: str) -> bool:
+    return RECEIPT_RANK.get(MessageStatus(status), 0) >= RECEIPT_RANK[MessageStatus.SENT]

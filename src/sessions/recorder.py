@@ -130,10 +130,7 @@ class Recorder:
 
     async def sent(self, unit: Unit, message: str, sent: Sent) -> None:
         """Record WhatsApp's acceptance, and the receipt that came before it."""
-        is_news = await outbox.record_sent(
-            unit, message, sent, account=self._account, epoch=self.epoch
-        )
-        await usage.count(unit, self.session, sent=int(is_news))
+        await outbox.record_sent(unit, message, sent, account=self._account, epoch=self.epoch)
         early = self._early.get(sent.whatsapp_id)
         if early is not None:
             await outbox.record_receipt(

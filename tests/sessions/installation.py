@@ -230,7 +230,8 @@ class Installation:
         )
         went = (
             "SELECT count(DISTINCT s.message) FROM message_statuses s JOIN messages m "
-            "ON m.id = s.message WHERE m.session = ? AND s.status = 'sent'"
+            "ON m.id = s.message WHERE m.session = ? AND m.body_hash IS NOT NULL "
+            "AND s.status IN ('sent', 'delivered', 'read', 'played')"
         )
         used = "SELECT sum(messages_in), sum(messages_out) FROM usage WHERE session = ?"
         happened = tuple(self.witness.rows(query, session)[0][0] for query in (came, went))

@@ -6,12 +6,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
+from sqlmodel import col
 
 from sessions import usage
+from sessions.engine_simulator_script import FaultKind
 from sessions.events import EventType
 from sessions.ids import SessionId
 from sessions.messages import EngineMessage, MessageStatus
-from sessions.models import UsageRow
+from sessions.models import MessageRow, UsageRow
 from sessions.session import SessionUsage, UsagePage, UsageQuery
 from sessions.signals import HistoryReceived
 from sessions.store import Unit
@@ -45,9 +48,14 @@ async def counted(house: House) -> list[tuple[str, int, int]]:
 
 async def sent(house: House, message: str) -> None:
     """Wait until a text was sent."""
+    await reaches(house, message, MessageStatus.SENT)
+
+
+async def reaches(house: House, message: str, status: MessageStatus) -> None:
+    """Wait until a text has a status."""
     await until(
         partial(house.manager.message, TENANT, "one", message),
-        lambda found: found.status is MessageStatus.SENT,
+        lambda found: found.status is status,
     )
 
 
@@ -80,6 +88,32 @@ def old_message(text: str) -> EngineMessage:
         text=text,
         timestamp_ms=1_500_000_000_000,
     )
+
+
+async def test_what_was_in_doubt_counts_once_it_is_known_to_be_sent(house: House) -> None:
+    session = await house.connected()
+    house.engine.fault(session.id, FaultKind.SEND_HANG, seconds=0.1, amount=3)
+    named, again, given_up = [await house.send("one", text) for text in ("a", "b", "c")]
+    for message in (named, again, given_up):
+        await reaches(house, message, MessageStatus.UNKNOWN)
+    assert await counted(house) == []
+
+    # As engines leave it behind that know the id before WhatsApp has answered.
+    await house.store.write(partial(name, message=named, whatsapp_id="IN-DOUBT"))
+    for status in (MessageStatus.DELIVERED, MessageStatus.DELIVERED, MessageStatus.READ):
+        house.engine.receipt(session.id, ["IN-DOUBT"], status)
+    await reaches(house, named, MessageStatus.READ)
+    assert await counted(house) == [("one", 0, 1)]
+    await house.manager.resolve(TENANT, "one", given_up, "failed")
+    await house.manager.resolve(TENANT, "one", again, "resend")
+    await sent(house, again)
+    assert await counted(house) == [("one", 0, 2)]
+
+
+async def name(unit: Unit, message: str, whatsapp_id: str) -> None:
+    """Set which of WhatsApp's ids a message has."""
+    changed = update(MessageRow).where(col(MessageRow.id) == message)
+    await unit.db.execute(changed.values(whatsapp_id=whatsapp_id))
 
 
 async def test_what_was_not_committed_is_not_counted(house: House) -> None:
