@@ -83,6 +83,10 @@ class Pump:
             StorageUnavailable: they can't be forgotten now; it is served on.
         """
         await self._store.write(lambda unit: consumers.unregister(unit, name))
+        self.let_go(name)
+
+    def let_go(self, name: str) -> None:
+        """Serve a bridge no more whose cursors were forgotten by somebody else. Idempotent."""
         self._lines.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:

@@ -13,8 +13,9 @@ from gateway.webhook_table import Endpoint, Secret, WebhookRow
 from gateway.webhook_views import with_secret
 from sessions import consumers
 from sessions.clock import to_ms
-from sessions.errors import TooManyWebhooks
+from sessions.errors import SessionNotFound, TooManyWebhooks
 from sessions.ids import SessionId, TenantId, new_uuid
+from sessions.models import SessionRow
 from sessions.store import Unit
 
 
@@ -37,7 +38,9 @@ class Draft:
         self._endpoint: Endpoint | None = None
 
     async def write(self, unit: Unit, session: SessionId | None) -> None:
-        """Store it; raises TooManyWebhooks."""
+        """Store it; raises TooManyWebhooks, or SessionNotFound when it was deleted meanwhile."""
+        if session is not None and await unit.db.get(SessionRow, session) is None:
+            raise SessionNotFound
         await self._see_that_there_is_room(unit)
         row = WebhookRow(
             id=self._id,

@@ -139,8 +139,7 @@ class Webhooks:
             await consumers.unregister(unit, bridge_name(id_))
 
         await self._store.write(remove)
-        self._bridges.pop(id_, None)
-        await self._pump.remove(bridge_name(id_))
+        self._let_bridge_go(id_)
 
     async def test(self, tenant: TenantId, id_: str) -> WebhookAttempt:
         """Post an event that means nothing, once."""
@@ -220,8 +219,16 @@ class Webhooks:
         async with self._store.read() as db:
             found = await webhook_table.endpoints(db, tenant=tenant, id_=id_)
         if not found:
+            bridge = self._bridges.get(id_)
+            if bridge is not None and bridge.tenant == tenant:
+                # Its end was committed too late for an answer: who asks again ends the rest.
+                self._let_bridge_go(id_)
             raise WebhookNotFound
         return found[0]
+
+    def _let_bridge_go(self, id_: str) -> None:
+        self._bridges.pop(id_, None)
+        self._pump.let_go(bridge_name(id_))
 
     async def _forget(self, session: SessionId) -> None:
         gone = [id_ for id_, bridge in self._bridges.items() if bridge.session == session]

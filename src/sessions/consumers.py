@@ -46,8 +46,13 @@ class Lag:
 async def register(
     unit: Unit, name: str, *, tenant: TenantId | None = None, session: SessionId | None = None
 ) -> None:
-    """Let a consumer read from now on; one that is known goes on where it was."""
+    """Let a consumer read from now on; one that is known goes on where it was.
+
+    One of a session that was deleted is not made: it would stay for ever.
+    """
     if await unit.db.get(ConsumerRow, name) is not None:
+        return
+    if session is not None and await unit.db.get(SessionRow, session) is None:
         return
     now = to_ms(unit.clock.now())
     unit.db.add(ConsumerRow(name=name, tenant=tenant, session=session, created_at=now))
