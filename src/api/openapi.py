@@ -4,12 +4,14 @@ It is OpenAPI 3.0.3: what the bundled Swagger UI and most code generators read. 
 JSON Schema 2020-12, so `_downgraded` rewrites what 3.0 says differently.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic_core import to_json
 
 from api.examples import BY_MODEL
 from api.openapi_problems import problem_details, problem_examples, problem_responses
@@ -169,10 +171,20 @@ def _schemas(operations: Sequence[Operation]) -> dict[str, Any]:
     schemas: dict[str, Any] = _downgraded(definitions["$defs"])
     for name, example in BY_MODEL.items():
         schemas[name]["example"] = example
-    for name in schemas.keys() - {kind.__name__ for kind in taken}:
+    for name in schemas.keys() - _reached({kind.__name__ for kind in taken}, schemas):
         # A field that a later version adds must not break a client generated from this one.
         schemas[name].pop("additionalProperties", None)
     return schemas
+
+
+def _reached(names: set[str], schemas: dict[str, Any]) -> set[str]:
+    """Return the models of these names, and those that are parts of them."""
+    found: set[str] = set()
+    while names:
+        found |= names
+        text = to_json([schemas[name] for name in names]).decode()
+        names = set(re.findall(_REF.format(model="([A-Za-z0-9_]+)"), text)) - found
+    return found
 
 
 def _queries(operations: Iterable[Operation]) -> set[str]:

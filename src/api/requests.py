@@ -143,6 +143,8 @@ def _parameter_fault(found: ErrorDetails, model: type[Query]) -> dict[str, str]:
 
 
 def _detail(code: str, found: ErrorDetails, model: type[BaseModel]) -> str:
+    if code == "unknown_field" and len(found["loc"]) > 1:
+        return "Unknown; /openapi.json says what is known here."
     if code == "unknown_field":
         known = ", ".join(str(field.alias) for field in model.model_fields.values())
         return f"Unknown; known here: {known or 'none'}"

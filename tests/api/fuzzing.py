@@ -13,6 +13,8 @@ async def fuzzed(directory: Path, port: int, token: str, *options: str, seconds:
         f"http://127.0.0.1:{port}/openapi.json",
         *("--header", f"Authorization: Bearer {token}"),
         *("--phases", "examples,coverage,fuzzing", "--no-color"),
+        # The same calls each time: no run differs from another by luck.
+        "--generation-deterministic",
         *options,
         cwd=directory,
         stdout=asyncio.subprocess.PIPE,

@@ -95,6 +95,12 @@ def test_examples_are_what_the_models_take() -> None:
         TypeAdapter(model).validate_python(example)
 
 
+def test_what_a_body_may_hold_is_closed_in_its_parts_too() -> None:
+    schemas = described()["components"]["schemas"]
+    assert schemas["SessionWebhook"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["CreatedWebhook"]
+
+
 async def test_the_document_is_served_without_a_token(server: Server) -> None:
     answer = await server.call("GET", "/openapi.json", token=None)
     assert answer.json() == await asyncio.to_thread(described)
