@@ -94,6 +94,19 @@ class Link:
                 await settled(connection.close(), seconds=_CLOSE_SECONDS)
 
 
+async def probe(url: str) -> str | None:
+    """Connect and leave again; return why that is not possible, None when it is."""
+    try:
+        connection = await settled(
+            aio_pika.connect(url, timeout=_CONNECT_SECONDS), seconds=_CONNECT_SECONDS + 1
+        )
+    except BROKEN as error:
+        return said(error)
+    with contextlib.suppress(*BROKEN):
+        await settled(connection.close(), seconds=_CLOSE_SECONDS)
+    return None
+
+
 def said(error: BaseException) -> str:
     """Return what the library raised in words for an operator."""
     text = f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from gateway.data_directory import SECRET_FILE, DataDirectory, DataDirectoryError
 from gateway.database import DatabaseError, OutdatedTables, open_database, prepare
 from gateway.microservice_door import microservice_client
+from gateway.neighbours import neighbours
 from gateway.settings import Settings
 from sessions.clock import SystemClock
 from sessions.engine_microservice_calls import ServiceCalls
@@ -34,6 +35,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from examine(directory.path / "engine")
     if settings.engine == "microservice":
         yield _microservice(settings)
+    yield from neighbours(settings)
 
 
 def _directory_sentence(directory: DataDirectory, running: str | None) -> str:

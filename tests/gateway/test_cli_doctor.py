@@ -62,3 +62,29 @@ def test_a_data_directory_that_is_none_is_found(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert "fault   data directory" in ended.stdout
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_what_is_beside_the_server_is_asked_and_no_start_depends_on_it(
+    tmp_path: Path, redis_url: str, rabbitmq_url: str
+) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    away = doctor(
+        tmp_path,
+        WAGATE_PORT=free_port(),
+        WAGATE_REDIS_URL=f"redis://{nobody}/0",
+        WAGATE_RABBITMQ_URL=f"{rabbitmq_url.rpartition('/')[0]}/nobody-made-this",
+        WAGATE_BACKEND_API_URL=f"http://{nobody}",
+        WAGATE_BULLMQ_REDIS_URL=redis_url,
+    )
+    assert away.returncode == 0, away.stdout
+    warnings = [line for line in away.stdout.splitlines() if line.startswith("warning ")]
+    assert [line.partition(":")[0].split(maxsplit=1)[1] for line in warnings] == [
+        "RabbitMQ",
+        "Redis",
+        "back end",
+    ]
+    assert "virtual host" in warnings[0]
+    assert any(
+        "BullMQ: It answers" in line for line in away.stdout.splitlines() if line.startswith("ok")
+    )
+    assert "guest" not in away.stdout
