@@ -84,7 +84,7 @@ async def topology(rabbitmq_url: str) -> AsyncIterator[Topology]:
     )
     yield names
     async with connected(rabbitmq_url) as connection, connection.channel() as channel:
-        for queue in {*(queue for queue, _ in names.bindings), names.dead_letters}:
+        for queue in {*(queue for queue, _ in names.bindings), names.held, names.dead_letters}:
             await channel.queue_delete(queue)
         await channel.exchange_delete(names.exchange)
         await channel.exchange_delete(names.dead_letters)

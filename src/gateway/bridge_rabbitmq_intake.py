@@ -2,7 +2,8 @@
 
 Model: each delivery becomes a task of ours, which a lost connection does not cancel: half a
 command must not be done. Those about one number take turns in the order in which they came; the
-broker sends no more than so many ahead. What was not acknowledged comes again.
+broker sends no more than so many ahead, so none may wait for what others need not wait for. What
+was not acknowledged comes again.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from aio_pika.exceptions import ChannelInvalidStateError
 
 from gateway.bridge import TemporaryFailure
 from gateway.bridge_rabbitmq_commands import Commands, NotHere
+from gateway.bridge_rabbitmq_held import Held, StillFull
 from gateway.bridge_rabbitmq_link import BROKEN, Link, LinkLost, settled
 from gateway.bridge_rabbitmq_orders import (
     Command,
@@ -60,13 +62,16 @@ class Intake:
         worker_id: str,
         commands: Commands,
         publisher: Publisher,
+        held: Held,
         check_seconds: float = 10.0,
         silence_seconds: float = 60.0,
     ) -> None:
         self._topology = topology
+        self._of_orders = frozenset({topology.message_send, topology.held})
         self._worker_id = worker_id
         self._commands = commands
         self._publisher = publisher
+        self._held = held
         self._check_seconds = check_seconds
         self._silence_seconds = silence_seconds
         self._link = Link(url, f"{name} (commands)", self._attend)
@@ -88,6 +93,8 @@ class Intake:
 
     async def _attend(self, connection: AbstractConnection) -> None:
         await settled(declare(connection, self._topology), seconds=DECLARE_SECONDS)
+        # First, so that it is known of which numbers there are any when the next order comes.
+        await self._held.look(connection, self._settle_held)
         channel = await settled(connection.channel().__aenter__(), seconds=CALL_SECONDS)
         await settled(channel.set_qos(prefetch_count=_PREFETCH), seconds=CALL_SECONDS)
         for name in self._topology.consumed:
@@ -97,6 +104,7 @@ class Intake:
         self._link.up()
         while not channel.is_closed:
             await settled(self._check(connection), seconds=DECLARE_SECONDS)
+            await self._held.look(connection, self._settle_held)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._check_seconds):
                     await channel.closed()
@@ -140,13 +148,20 @@ class Intake:
         with contextlib.suppress(*BROKEN):
             await settled(message.ack(), seconds=CALL_SECONDS)
 
+    async def _settle_held(self, message: AbstractIncomingMessage) -> None:
+        try:
+            await self._settle(self._topology.held, message)
+        except _Gone:
+            raise LinkLost("the connection was lost") from None
+
     async def _settle(self, queue: str, message: AbstractIncomingMessage) -> None:
         """Do what a message says, or put it where it belongs; when this returns, it is done with.
 
         Raises:
             _Gone: the message will come again.
+            StillFull: it was held, and is to be held on.
         """
-        if message.app_id == APP_ID and queue != self._topology.message_send:
+        if message.app_id == APP_ID and queue not in self._of_orders:
             return
         try:
             order = self._read(queue, message)
@@ -155,7 +170,7 @@ class Intake:
                     await self._patiently(message, partial(self._do, queue, message, order))
         except (Unreadable, SessionsError) as refusal:
             await self._set_aside(queue, message, str(refusal))
-        except _Gone:
+        except (_Gone, StillFull):
             raise
         except Exception as error:
             # Poison must not come again and again: it is kept, and the consumer lives.
@@ -163,7 +178,7 @@ class Intake:
             await self._set_aside(queue, message, f"unexpected {type(error).__name__}")
 
     def _read(self, queue: str, message: AbstractIncomingMessage) -> Command | SendOrder | None:
-        if queue == self._topology.message_send:
+        if queue in self._of_orders:
             return read_send(message.body)
         command = read_command(message.body)
         if command is None or not self._is_for_us(queue, command.worker_id):
@@ -185,10 +200,12 @@ class Intake:
         self, queue: str, message: AbstractIncomingMessage, order: Command | SendOrder
     ) -> None:
         try:
-            if isinstance(order, SendOrder):
-                await self._commands.send(order, message_id=message.message_id)
-            else:
+            if not isinstance(order, SendOrder):
                 await self._commands.obey(order)
+            elif queue == self._topology.held:
+                await self._held.send_again(message, order)
+            else:
+                await self._held.send(message, order)
         except NotHere:
             await self._not_here(queue, message, order)
 

@@ -6,6 +6,7 @@ publish, and commands must go on being acknowledged.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,9 @@ from gateway.bridge_rabbitmq_topology import (
 from gateway.bridge_rabbitmq_words import SESSION_UPDATE, Publication
 
 APP_ID = "wa-gateway"
+HELD_SINCE = "x-held-since"
+"""Header: when an order began to wait, in Unix milliseconds."""
+_ROUTING_KEY = "x-routing-key"
 _LOOK_SECONDS = 1.0
 
 
@@ -91,7 +95,8 @@ class Publisher:
         Raises:
             TemporaryFailure: the broker has not confirmed it.
         """
-        headers = {"x-reason": reason, "x-queue": queue, "x-routing-key": message.routing_key or ""}
+        key = message.headers.get(_ROUTING_KEY) or message.routing_key or ""
+        headers = {"x-reason": reason, "x-queue": queue, _ROUTING_KEY: key}
         dead = self._current.dead_letters
         await self._hand_over(dead, _copy(message, headers), dead.name)
 
@@ -103,6 +108,17 @@ class Publisher:
         """
         exchange = self._current.channel.default_exchange
         await self._hand_over(exchange, _copy(message, {"x-hops": hops}), queue)
+
+    async def hold(self, message: AbstractIncomingMessage, *, queue: str) -> None:
+        """Put a message into a queue of ours where it waits.
+
+        Raises:
+            TemporaryFailure: the broker has not confirmed it.
+        """
+        headers = {HELD_SINCE: time.time_ns() // 1_000_000, _ROUTING_KEY: message.routing_key or ""}
+        await self._hand_over(
+            self._current.channel.default_exchange, _copy(message, headers), queue
+        )
 
     @property
     def _current(self) -> _Open:

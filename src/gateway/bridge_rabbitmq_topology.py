@@ -15,6 +15,8 @@ from gateway.bridge_rabbitmq_words import (
     WORKER_EVENTS,
 )
 
+# What goes back into such a queue goes to its old place, and as often as is needed: others count.
+_IN_PLACE = {"x-queue-type": "classic"}
 CALL_SECONDS = 5.0
 DECLARE_SECONDS = 30.0
 
@@ -47,6 +49,12 @@ class Topology:
         return None if self.worker_id is None else f"{self.commands}.{self.worker_id}"
 
     @property
+    def held(self) -> str:
+        """The queue of orders that wait for room; each worker's own, as its sessions are."""
+        own = "" if self.worker_id is None else f".{self.worker_id}"
+        return f"{self.message_send}.held{own}"
+
+    @property
     def consumed(self) -> tuple[str, ...]:
         """The queues that this worker takes messages from."""
         own = self.own_commands
@@ -77,6 +85,9 @@ async def declare(connection: AbstractConnection, topology: Topology) -> None:
         await ensure_bound(connection, topology.exchange, queue, key)
     dead = topology.dead_letters
     await ensure_bound(connection, dead, dead, dead)
+    if await depth(connection, topology.held) is None:
+        async with asyncio.timeout(CALL_SECONDS), connection.channel() as channel:
+            await channel.declare_queue(topology.held, durable=True, arguments=_IN_PLACE)
 
 
 async def ensure_bound(connection: AbstractConnection, exchange: str, queue: str, key: str) -> None:

@@ -8,6 +8,7 @@ import psutil
 from gateway.bridge import TemporaryFailure
 from gateway.bridge_rabbitmq import RabbitMqBridge
 from gateway.bridge_rabbitmq_commands import Commands
+from gateway.bridge_rabbitmq_held import Held
 from gateway.bridge_rabbitmq_intake import Intake
 from gateway.bridge_rabbitmq_publisher import Publisher
 from gateway.bridge_rabbitmq_topology import Topology
@@ -30,6 +31,7 @@ class RabbitMqWorker:
         name: of its connections.
         status_seconds: pause between two reports.
         check_seconds, silence_seconds: as `Intake`.
+        held_seconds: so long may an order wait while its session is full.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class RabbitMqWorker:
         status_seconds: float = 30.0,
         check_seconds: float = 10.0,
         silence_seconds: float = 60.0,
+        held_seconds: float = 3600.0,
     ) -> None:
         self._manager = manager
         self._tenant = tenant
@@ -53,13 +56,16 @@ class RabbitMqWorker:
         self._started_at = clock.monotonic()
         shown = name or f"wagate {self._worker_id}"
         self._publisher = Publisher(url, topology, name=shown, worker_id=self._worker_id)
+        commands = Commands(manager, tenant, clock=clock, tell=self._tell)
+        self._held = Held(topology, commands, self._publisher, longest_seconds=held_seconds)
         self._intake = Intake(
             url,
             topology,
             name=shown,
             worker_id=self._worker_id,
-            commands=Commands(manager, tenant, clock=clock, tell=self._tell),
+            commands=commands,
             publisher=self._publisher,
+            held=self._held,
             check_seconds=check_seconds,
             silence_seconds=silence_seconds,
         )
@@ -77,6 +83,7 @@ class RabbitMqWorker:
         faults = (
             ("Events can't be published to RabbitMQ", self._publisher.fault),
             ("Commands can't be read from RabbitMQ", self._intake.fault),
+            ("Messages to send have to wait in RabbitMQ", self._held.fault),
         )
         return [f"{what}: {fault}." for what, fault in faults if fault is not None]
 

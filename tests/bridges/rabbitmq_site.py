@@ -12,11 +12,12 @@ from gateway.bridge_rabbitmq_topology import Topology
 from gateway.bridge_rabbitmq_worker import RabbitMqWorker
 from gateway.pump import Pump
 from sessions.clock import SystemClock
+from sessions.services import Policy
 from sessions.session import Session, SessionQuery
 from sessions.status import Status
 from tests.bridges.spring_backend import SpringBackEnd
 from tests.rabbitmq import connected
-from tests.sessions.house import TENANT, House, running_house, until
+from tests.sessions.house import QUICK, TENANT, House, running_house, until
 
 PHONE = "+221771234567"
 NAME = f"session_6_{PHONE}"
@@ -30,6 +31,7 @@ class Paces:
     status_seconds: float = 30
     check_seconds: float = 10
     silence_seconds: float = 60
+    held_seconds: float = 3600
 
 
 PACES = Paces()
@@ -58,6 +60,11 @@ class Site:
         session = await self.house.reaches(name, Status.QR_READY)
         self.house.engine.scan(session.id, phone=phone.lstrip("+"))
         return await self.house.reaches(name, Status.CONNECTED)
+
+    async def outbox(self, name: str = NAME) -> list[str]:
+        """Return the texts that were queued in a session, oldest first."""
+        page = await self.house.manager.messages(TENANT, name, limit=200)
+        return [one.message or "" for one in reversed(page.items) if one.direction == "out"]
 
     async def dead_letters(self, count: int = 1) -> list[tuple[bytes, dict[str, Any]]]:
         """Wait for so many messages that were set aside; return body and headers."""
@@ -103,6 +110,7 @@ async def working(
         status_seconds=paces.status_seconds,
         check_seconds=paces.check_seconds,
         silence_seconds=paces.silence_seconds,
+        held_seconds=paces.held_seconds,
     )
     pump = Pump(house.store, house.bus, SystemClock())
     pump.add(worker.bridge)
@@ -128,12 +136,18 @@ async def is_up(worker: RabbitMqWorker) -> None:
 
 @contextlib.asynccontextmanager
 async def running_site(
-    directory: Path, url: str, topology: Topology, *, paces: Paces = PACES, qr_seconds: float = 60
+    directory: Path,
+    url: str,
+    topology: Topology,
+    *,
+    paces: Paces = PACES,
+    qr_seconds: float = 60,
+    policy: Policy = QUICK,
 ) -> AsyncIterator[Site]:
     """Run everything, connected."""
     prefix = topology.exchange.removesuffix("whatsapp.exchange")
     async with (
-        running_house(directory, qr_lifetimes_seconds=(qr_seconds,)) as house,
+        running_house(directory, qr_lifetimes_seconds=(qr_seconds,), policy=policy) as house,
         SpringBackEnd.running(url, prefix=prefix) as backend,
         working(house, url, topology, paces) as (worker, pump),
     ):

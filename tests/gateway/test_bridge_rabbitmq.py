@@ -241,8 +241,8 @@ async def test_each_of_two_workers_gets_what_is_for_it(
 
         await until(active, lambda count: count == 40)
     async with connected(rabbitmq_url) as connection, connection.channel() as channel:
-        for name in ("w1", "w2"):
-            await channel.queue_delete(f"{topology.commands}.{name}")
+        for queue in (one.own_commands, one.held, two.own_commands, two.held):
+            await channel.queue_delete(queue or "")
 
 
 @pytest.mark.timeout(240)
