@@ -163,19 +163,23 @@ class Intake:
         """
         if message.app_id == APP_ID and queue not in self._of_orders:
             return
+        order: Command | SendOrder | None = None
         try:
             order = self._read(queue, message)
             if order is not None:
                 async with self._turn(order.number_id):
                     await self._patiently(message, partial(self._do, queue, message, order))
-        except (Unreadable, SessionsError) as refusal:
-            await self._set_aside(queue, message, str(refusal))
+        except Unreadable as refusal:
+            await self._refuse(queue, message, order or refusal.command, str(refusal))
+        except SessionsError as refusal:
+            await self._refuse(queue, message, order, refusal.message)
         except (_Gone, StillFull):
             raise
         except Exception as error:
             # Poison must not come again and again: it is kept, and the consumer lives.
             logger.exception("command failed unexpectedly", extra={"service": queue})
-            await self._set_aside(queue, message, f"unexpected {type(error).__name__}")
+            reason = f"unexpected {type(error).__name__}; see the gateway's log"
+            await self._refuse(queue, message, order, reason)
 
     def _read(self, queue: str, message: AbstractIncomingMessage) -> Command | SendOrder | None:
         if queue in self._of_orders:
@@ -224,6 +228,18 @@ class Intake:
         # Closing what is not there is done already.
         if order.action not in {"close", "disconnect"}:
             await self._commands.refuse(order, reason)
+
+    async def _refuse(
+        self,
+        queue: str,
+        message: AbstractIncomingMessage,
+        order: Command | SendOrder | None,
+        reason: str,
+    ) -> None:
+        """Set aside what can't be done; a command is answered too, as the back end waits for it."""
+        if isinstance(order, Command) and self._is_for_us(queue, order.worker_id):
+            await self._patiently(message, partial(self._commands.refuse, order, reason))
+        await self._set_aside(queue, message, reason)
 
     async def _set_aside(self, queue: str, message: AbstractIncomingMessage, reason: str) -> None:
         logger.warning("message set aside", extra={"service": queue, "error": reason})

@@ -19,6 +19,11 @@ _FROM_WORKERS = frozenset(
 class Unreadable(Exception):
     """What came can't be understood; the text tells why, without showing it."""
 
+    def __init__(self, reason: str, *, command: "Command | None" = None) -> None:
+        super().__init__(reason)
+        self.command = command
+        """As much of a command as was understood; None: not even of whom it is."""
+
 
 def _phone(value: object) -> object:
     number = dialled(value) if isinstance(value, str) else None
@@ -75,7 +80,7 @@ def read_command(body: bytes) -> Command | None:
     """Return a command, in either of the two shapes; None for what another worker tells.
 
     Raises:
-        Unreadable: it is neither.
+        Unreadable: it is neither; with its `command` when only the phone number is no good.
     """
     document = _object(body)
     action = document.get("action")
@@ -85,7 +90,18 @@ def read_command(body: bytes) -> Command | None:
         raise Unreadable("unknown action")
     data = document.get("data")
     inner = data if isinstance(data, dict) else {}
-    return _valid(Command, {**document, **_given(inner)})
+    asked = {**document, **_given(inner)}
+    try:
+        return _valid(Command, asked)
+    except Unreadable as error:
+        raise Unreadable(str(error), command=_without_phone(asked)) from None
+
+
+def _without_phone(asked: dict[str, Any]) -> Command | None:
+    try:
+        return _valid(Command, {**asked, "phoneNumber": None})
+    except Unreadable:
+        return None
 
 
 def read_send(body: bytes) -> SendOrder:

@@ -184,6 +184,19 @@ async def test_what_can_not_be_understood_is_set_aside_and_the_rest_goes_on(site
     await site.connected()
 
 
+async def test_a_command_that_is_refused_is_answered_as_well(site: Site) -> None:
+    await site.backend.command("create", 8)
+    word = await site.backend.hears("error")
+    assert (word["numberId"], word["error"]) == (8, "phoneNumber: is missing")
+
+    await site.backend.command("create", 9, phoneNumber="by heart", workerId="somebody-else")
+    await site.backend.command("create", 10, phoneNumber="by heart")
+    word = await site.backend.hears("error", 2)
+    assert word["numberId"] == 10
+    assert "a phone number with country code is expected" in word["error"]
+    assert len(await site.dead_letters(3)) == 3
+
+
 async def test_an_image_is_set_aside_with_the_reason(site: Site) -> None:
     await site.connected()
     await site.backend.send(6, FRIEND, "a caption", type="IMAGE")
