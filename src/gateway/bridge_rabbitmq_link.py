@@ -7,7 +7,7 @@ deleted queue nor a consumer that silently stopped, and says little of how it is
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import aio_pika
@@ -116,7 +116,7 @@ def said(error: BaseException) -> str:
     return text[:300]
 
 
-async def settled(work: Coroutine[Any, Any, T], *, seconds: float) -> T:
+async def settled(work: Awaitable[T], *, seconds: float) -> T:
     """Wait for a call of the library, with an end.
 
     When the connection goes, it cancels what waits for an answer; that must not look as if

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractConnection
@@ -16,7 +17,7 @@ from gateway.bridge_rabbitmq_words import (
 )
 
 # What goes back into such a queue goes to its old place, and as often as is needed: others count.
-_IN_PLACE = {"x-queue-type": "classic"}
+_IN_PLACE: dict[str, Any] = {"x-queue-type": "classic"}
 CALL_SECONDS = 5.0
 DECLARE_SECONDS = 30.0
 
