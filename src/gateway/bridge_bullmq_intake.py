@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from api.chatbots import find
 from gateway.bridge_bullmq_library import JobLost, Paces, RedisAway, SendQueue, TakenJob
 from gateway.bridge_bullmq_orders import SendOrder, Unreadable, idempotency_key, read_order
+from gateway.bridge_bullmq_waiting import Waiting
 from sessions.errors import IdempotencyConflict, QueueFull, SessionNotFound, SessionsError
 from sessions.ids import TenantId
 from sessions.manager import SessionManager
@@ -40,6 +41,8 @@ class _Refused:
 class _Later:
     """The session has too much to send; the jobs of others must not wait for it."""
 
+    seconds: float
+
 
 class Intake:
     """Consumes one queue, for the sessions of one tenant."""
@@ -51,6 +54,7 @@ class Intake:
         self._manager = manager
         self._tenant = tenant
         self._paces = paces
+        self._waiting = Waiting(pause_seconds=paces.full_seconds, now=self._now)
         self._in_hand: TakenJob | None = None
         self._heard_at = 0.0
         self.fault: str | None = "not connected yet"
@@ -93,7 +97,10 @@ class Intake:
     async def _settle(self, job: TakenJob) -> None:
         self._in_hand = job
         try:
-            await self._finish(job, await self._outcome(job))
+            outcome = await self._outcome(job)
+            if not isinstance(outcome, _Later):
+                self._waiting.remove(job.id)
+            await self._finish(job, outcome)
         except asyncio.CancelledError:
             # It may be done already: then it is found under its key when it is run again.
             with contextlib.suppress(RedisAway, JobLost, TimeoutError):
@@ -110,11 +117,9 @@ class Intake:
         pause_seconds = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return _Queued(await self._enqueue(job, read_order(job.data)))
+                return await self._enqueue(job, read_order(job.data))
             except Unreadable as error:
                 return _Refused(str(error))
-            except QueueFull:
-                return _Later()
             except SessionsError as error:
                 if not error.temporary:
                     return _Refused(error.message)
@@ -124,12 +129,16 @@ class Intake:
             await asyncio.sleep(pause_seconds)
             pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
 
-    async def _enqueue(self, job: TakenJob, order: SendOrder) -> str:
+    async def _enqueue(self, job: TakenJob, order: SendOrder) -> _Queued | _Later:
         name = order.session_id or await self._session_of(order.chatbot_id or "")
+        if not self._waiting.is_first(name, job.id):
+            return _Later(self._waiting.add(name, job.id))
         key = idempotency_key(self._queue.name, job.id, made_at_ms=job.made_at_ms)
         text = OutgoingText(to=order.to, text=order.text)
         try:
             message = await self._manager.send(self._tenant, name, text, idempotency_key=key)
+        except QueueFull:
+            return _Later(self._waiting.add(name, job.id))
         except IdempotencyConflict:
             raise Unreadable(
                 f"jobId: {job.id!r} was another message before. Give each message its own."
@@ -138,7 +147,7 @@ class Intake:
             raise Unreadable(
                 f"sessionId: there is no session {name!r}. Create it and add the job again."
             ) from None
-        return message.id
+        return _Queued(message.id)
 
     async def _session_of(self, chatbot_id: str) -> str:
         session = await find(self._manager, self._tenant, chatbot_id, only=None)
@@ -173,8 +182,8 @@ class Intake:
             case _Refused(reason):
                 logger.warning("job refused", extra={"service": self._queue.name, "error": reason})
                 await self._queue.fail(job, reason)
-            case _Later():
-                await self._queue.postpone(job, self._paces.full_seconds)
+            case _Later(seconds):
+                await self._queue.postpone(job, seconds)
 
     async def _keep_locks(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from gateway.bridge_bullmq_library import FeedQueue, QueueNames
 from sessions.events import EventType
 from sessions.ids import SessionName, TenantId
+from sessions.messages import MessageStatus
 from sessions.services import Policy
 from sessions.session import NewSession
 from sessions.status import Status
@@ -173,6 +174,41 @@ async def test_a_full_session_delays_its_own_jobs_only(tmp_path: Path, names: Qu
         await site.house.manager.cancel(TENANT, "one", (await site.outbox("one"))[0].id)
 
         await producer.result("b")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_jobs_of_a_full_session_are_not_overtaken_by_later_ones(
+    tmp_path: Path, names: QueueNames, redis: Redis, version: str
+) -> None:
+    async with (
+        running_site(tmp_path, names, policy=Policy(queue_limit=3)) as site,
+        Producer.adding(version, names) as producer,
+    ):
+        await site.house.session("one")
+        texts = [f"text {number}" for number in range(12)]
+        for text in texts[:9]:
+            producer.add(text, {"sessionId": "one", "to": FRIEND, "message": text})
+
+        async def delayed() -> int:
+            return int(await redis.zcard(f"{names.prefix}:{names.send}:delayed"))
+
+        await until(delayed, lambda count: count == 6)
+        await cancel_queued(site)
+        for text in texts[9:]:
+            producer.add(text, {"sessionId": "one", "to": FRIEND, "message": text})
+
+        async def stored() -> list[str | None]:
+            await cancel_queued(site)
+            return [message.message for message in await site.outbox()]
+
+        assert await until(stored, lambda found: len(found) == len(texts)) == texts
+
+
+async def cancel_queued(site: Site) -> None:
+    """Make room in the session's queue."""
+    for message in await site.outbox():
+        if message.status is MessageStatus.QUEUED:
+            await site.house.manager.cancel(TENANT, "one", message.id)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
