@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import from_json
+from pydantic_core import ErrorDetails, from_json
 
-from api.client_numbers import dialled
+from api.client_numbers import dialled, number_of
 from sessions.errors import InvalidRecipient
 from sessions.messages import parse_recipient
 
@@ -91,6 +91,9 @@ def read_command(body: bytes) -> Command | None:
     data = document.get("data")
     inner = data if isinstance(data, dict) else {}
     asked = {**document, **_given(inner)}
+    name = asked.get("sessionId")
+    if asked.get("numberId") is None and isinstance(name, str):
+        asked["numberId"] = number_of(name)
     try:
         return _valid(Command, asked)
     except Unreadable as error:
@@ -137,5 +140,9 @@ def _valid(model: type[M], document: dict[str, Any]) -> M:
         return model.model_validate(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False, include_context=False)
-        told = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in faults[:5])
-        raise Unreadable(told) from None
+        raise Unreadable("; ".join(_told(one) for one in faults[:5])) from None
+
+
+def _told(fault: ErrorDetails) -> str:
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
