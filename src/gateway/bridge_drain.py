@@ -59,6 +59,8 @@ class Drain:
         self._metrics = metrics
         self._news = asyncio.Event()
         self._busy: set[SessionId] = set()
+        self._deleted: set[SessionId] = set()
+        """Of those that have a turn; what it meets concerns nobody any more."""
         self._trouble: dict[SessionId, _Trouble] = {}
         self._idle_looks = 0
         self._looked_at = 0.0
@@ -86,6 +88,8 @@ class Drain:
     def forget(self, session: SessionId) -> None:
         """Let go of a session that was deleted."""
         self._trouble.pop(session, None)
+        if session in self._busy:
+            self._deleted.add(session)
 
     def note(self, failure: Exception) -> None:
         """Keep what went wrong last, for people to see."""
@@ -171,6 +175,9 @@ class Drain:
             self._hold(session, _STORAGE_SECONDS)
         finally:
             self._busy.discard(session)
+            if session in self._deleted:
+                self._deleted.discard(session)
+                self._trouble.pop(session, None)
             self._news.set()
 
     def _hold(self, session: SessionId, seconds: float) -> None:

@@ -77,6 +77,8 @@ def _set_up(connection: Any, *, writes: bool) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # What a statement needs for itself would be a file each time: it fails without a descriptor.
+    cursor.execute("PRAGMA temp_store = MEMORY")
     if writes:
         cursor.execute("PRAGMA journal_mode = WAL")
         # An event that was acknowledged must survive a power cut.

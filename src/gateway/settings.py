@@ -112,6 +112,11 @@ class Settings(
         return self._origins.get(name, "default")
 
 
+def journal_stream() -> str | None:
+    """Return the journal that systemd gave this process to print to, as `device:inode`."""
+    return os.environ.get("JOURNAL_STREAM")
+
+
 def variables(name: str) -> tuple[str, ...]:
     """Return the variables that set a field, the strongest first."""
     alias = Settings.model_fields[name].validation_alias

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from auth.jwks import is_loopback
 from auth.principal import Scope
 from auth.tokens import TokenIssuer
-from gateway.settings import Settings, variables
+from gateway.settings import Settings, journal_stream, variables
 
 LOCAL_SUBJECT = "admin"
 """Subject, and so tenant, of the tokens that this machine's own commands use."""
@@ -59,7 +59,7 @@ def _why_others_could_read(settings: Settings, address: str) -> str | None:
     if origins or settings.origin("forwarded_allow_ips") != "default":
         name = "allowed_origins" if origins else "forwarded_allow_ips"
         return f"{variables(name)[0]} lets others in and logs are read by many"
-    if os.environ.get("JOURNAL_STREAM") in _streams():
+    if journal_stream() in _streams():
         return "the journal keeps what is printed"
     return None
 

@@ -58,7 +58,7 @@ async def test_an_administrator_sees_and_repeats_what_was_refused(tmp_path: Path
         assert items[0]["lastError"] == "no such queue"
         bridge.judge = lambda _: None
         answer = await server.call("POST", "/bridges/queue/redeliver", token=ADMIN)
-        assert answer.json() == {"delivered": 1, "stillParked": 0}
+        assert answer.json() == {"delivered": 1, "lost": 0, "stillParked": 0}
         assert (await server.call("POST", "/bridges/queue/retry", token=ADMIN)).status_code == 202
 
 
