@@ -170,7 +170,8 @@ class Intake:
                 async with self._turn(order.number_id):
                     await self._patiently(message, partial(self._do, queue, message, order))
         except Unreadable as refusal:
-            await self._refuse(queue, message, order or refusal.command, str(refusal))
+            if order is not None or self._concerns_us(queue, refusal.command):
+                await self._refuse(queue, message, order or refusal.command, str(refusal))
         except SessionsError as refusal:
             await self._refuse(queue, message, order, refusal.message)
         except (_Gone, StillFull):
@@ -199,6 +200,14 @@ class Intake:
         if self._topology.own_commands is not None:
             return worker_id is None
         return worker_id in {None, self._worker_id}
+
+    def _concerns_us(self, queue: str, command: Command | None) -> bool:
+        """Tell whether what can't be understood is set aside from here, of two queues from one."""
+        if queue in self._of_orders:
+            return True
+        if command is None:
+            return queue != self._topology.own_commands
+        return self._is_for_us(queue, command.worker_id)
 
     async def _do(
         self, queue: str, message: AbstractIncomingMessage, order: Command | SendOrder
