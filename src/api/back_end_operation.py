@@ -1,19 +1,39 @@
 """Operations for back ends that existed before: their clients look at `success` and `message`."""
 
+from typing import Any
+
 from pydantic_core import from_json, to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api import errors
 from api.errors import PROBLEM_JSON, Refusal
-from api.operations import Operation
+from api.operations import Call, Operation
 from api.state import ApiRequest
 from auth.errors import AuthError
-from sessions.errors import SessionsError
+from sessions.errors import QrNotAvailable, SessionsError
+from sessions.qr_codes import CurrentQr
+from sessions.session import Session
+from sessions.status import Status
 
 ALREADY_CONNECTED = "Session already connected. No QR needed."
 NO_STORE = {"Cache-Control": "no-store"}
 """For answers that hold a code: as good as a password while it lasts."""
+
+
+async def code_of(call: Call[Any, Any], session: Session) -> CurrentQr:
+    """Return the code that a session shows.
+
+    Raises:
+        QrNotAvailable: there is none; its sentence is the one that these back ends look for.
+    """
+    try:
+        return await call.manager.qr(call.tenant, session.id)
+    except QrNotAvailable as error:
+        connected = session.status is Status.CONNECTED
+        raise QrNotAvailable(
+            ALREADY_CONNECTED if connected else f"There is no QR code now. {session.message}"
+        ) from error
 
 
 class BackEndOperation(Operation):

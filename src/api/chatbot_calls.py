@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from api.back_end_operation import ALREADY_CONNECTED, NO_STORE, BackEndOperation
+from api.back_end_operation import ALREADY_CONNECTED, NO_STORE, BackEndOperation, code_of
 from api.chatbot_schemas import (
     ChatbotLogin,
     ChatbotMessage,
@@ -45,13 +45,7 @@ async def init(call: Call[OneSession, NoQuery]) -> Response:
 async def qr_code(call: Call[Nothing, NoQuery]) -> Response:
     """Return the code that links the phone."""
     session = await _of_path(call)
-    try:
-        current = await call.manager.qr(call.tenant, session.id)
-    except QrNotAvailable as error:
-        connected = session.status is Status.CONNECTED
-        raise QrNotAvailable(
-            ALREADY_CONNECTED if connected else f"There is no QR code now. {session.message}"
-        ) from error
+    current = await code_of(call, session)
     image = data_url(current.code)
     response = json_response(
         ChatbotQr(

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 from starlette.responses import Response
 
-from api.back_end_operation import ALREADY_CONNECTED, NO_STORE, BackEndOperation
+from api.back_end_operation import ALREADY_CONNECTED, NO_STORE, BackEndOperation, code_of
 from api.client_numbers import dialled, find, known_name, validate
 from api.operations import Answer, Call, json_response
 from api.rendering import data_url
@@ -119,13 +119,7 @@ async def validate_number(call: Call[ValidateNumber, OfWorker]) -> Response:
 async def qr_code(call: Call[Nothing, NoQuery]) -> Response:
     """Return the code that links a number's phone."""
     session = await _session(call)
-    try:
-        current = await call.manager.qr(call.tenant, session.id)
-    except QrNotAvailable as error:
-        connected = session.status is Status.CONNECTED
-        raise QrNotAvailable(
-            ALREADY_CONNECTED if connected else f"There is no QR code now. {session.message}"
-        ) from error
+    current = await code_of(call, session)
     response = json_response(
         ClientQr(
             qr_code=data_url(current.code),

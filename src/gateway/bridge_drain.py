@@ -181,7 +181,10 @@ class Drain:
             self._news.set()
 
     def _hold(self, session: SessionId, seconds: float) -> None:
-        self._trouble[session] = _Trouble(0, self._clock.monotonic() + seconds)
+        """Give a session a pause; a longer one that its back end asked for stays as it is."""
+        known = self._trouble.get(session, _Trouble(0, 0.0))
+        not_before = max(known.not_before, self._clock.monotonic() + seconds)
+        self._trouble[session] = _Trouble(known.failures, not_before)
 
     async def _page(self, behind: Behind) -> bool:
         """Hand over a session's next events; return whether any was taken."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.bridge import TemporaryFailure
 from sessions.errors import StorageUnavailable
 from sessions.events import EventType, SessionEvent
 from sessions.ids import SessionId
@@ -120,3 +121,46 @@ async def test_a_cursor_that_can_not_be_kept_lets_nothing_overtake(
     starts = [place for place, seq in enumerate(seqs) if seq == 1]
     for start, end in zip(starts, [*starts[1:], len(seqs)], strict=True):
         assert seqs[start:end] == list(range(1, end - start + 1))
+
+
+async def test_a_database_that_fails_cuts_no_pause_short(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bridge, write = RecordingBridge("pausing"), house.store.write
+    refused: list[str] = []
+    failed: list[str] = []
+
+    def refuse_the_second(event: SessionEvent) -> None:
+        if event.data.get("message", {}).get("message") == "message 2":
+            refused.append(event.id)
+            raise TemporaryFailure("in an hour", retry_seconds=3600)
+
+    async def fail_once(work: object) -> object:
+        if refused and not failed and "advance" in repr(work):
+            failed.append("advance")
+            raise StorageUnavailable
+        return await write(work)  # type: ignore[arg-type]
+
+    async with pumping(house, bridge):
+        one = await house.connected("one", phone="15550001111")
+        two = await house.connected("two", phone="15550002222")
+        await gets(bridge, one.id, await head(house))
+        await gets(bridge, two.id, await head(house, "two"))
+    # In one turn: the first is taken, the second refused, and then the cursor can't be kept.
+    house.engine.burst(SessionId(one.id), 2)
+    await house.logged("one", EventType.SESSION_MESSAGE, 2)
+    bridge.judge = refuse_the_second
+    monkeypatch.setattr("gateway.bridge_drain._STORAGE_SECONDS", 0.01)
+    monkeypatch.setattr(house.store, "write", fail_once)
+    async with pumping(house, bridge):
+
+        async def failures() -> int:
+            return len(failed)
+
+        await until(failures, bool)
+        # Whoever could have its turn has had it meanwhile.
+        for number in range(5):
+            house.engine.write(SessionId(two.id), f"passes {number}")
+            await house.logged("two", EventType.SESSION_MESSAGE, number + 1)
+            await gets(bridge, two.id, await head(house, "two"))
+        assert len(refused) == 1
